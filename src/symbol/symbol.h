@@ -1,0 +1,72 @@
+/*
+ * symbol/symbol.h - modules of a snapshot, and pc -> function, module, file:line, inlined frames.
+ *
+ * Inspector only, libdw. A module's ELF file is opened when a frame falls in it, its debug information when a line is asked
+ * for. Each distinct pc is resolved once.
+ */
+#ifndef GMR_SYMBOL_SYMBOL_H
+#define GMR_SYMBOL_SYMBOL_H
+
+#include "snapshot/snapshot.h"
+
+typedef struct Elf Elf;
+typedef struct Dwarf_CFI_s Dwarf_CFI;
+
+struct gmr__modules;
+
+/* One loaded ELF file. */
+struct gmr__module {
+    uint64_t start, end; /* all of its mappings */
+    uint64_t bias;       /* run-time address - address in the file */
+    const char *path;    /* as the target names it */
+    bool deleted;        /* the file on disk is not the one that runs */
+    unsigned char build_id[32];
+    uint8_t build_id_bytes; /* 0 if none */
+    const char *problem;    /* why it can't be read, NULL if it can */
+};
+
+struct gmr__modules *gmr__modules_new(const struct gmr__snapshot *snapshot);
+void gmr__modules_free(struct gmr__modules *modules);
+size_t gmr__modules_count(const struct gmr__modules *modules);
+const struct gmr__module *gmr__modules_at(const struct gmr__modules *modules, size_t index); /* sorted by start */
+const struct gmr__module *gmr__modules_find(struct gmr__modules *modules, uint64_t address);
+/* hex build id into text[65]; "" if none. Reads it from the mapped memory, so also for deleted files. */
+void gmr__module_build_id(const struct gmr__module *module, char text[65]);
+
+/* Call-frame information for the unwinder; either may come back NULL. bias is to be added to the file's addresses. */
+void gmr__module_cfi(struct gmr__modules *modules, const struct gmr__module *module, Dwarf_CFI **eh_frame,
+                     uint64_t *eh_bias, Dwarf_CFI **debug_frame, uint64_t *debug_bias);
+
+/* One line of a stack trace. A pc yields its inlined frames innermost first, then the function that holds them. */
+struct gmr__symbol {
+    const char *function; /* demangled, without parameters or version; NULL if unknown */
+    uint64_t offset;      /* from the function's start (only for the last, real frame) */
+    const char *file;     /* NULL if unknown */
+    int line, column;     /* 0 if unknown */
+    bool inlined, tail_call;
+};
+struct gmr__resolved {
+    const struct gmr__module *module; /* NULL if pc is in none */
+    const struct gmr__symbol *symbols;
+    size_t symbol_count; /* at least 1 */
+};
+
+struct gmr__symbolizer;
+struct gmr__symbolizer_options {
+    bool no_lines;               /* names only */
+    const char *debug_directory; /* NULL: /usr/lib/debug */
+    const char *cache_directory; /* NULL: no cache on disk */
+    const char *debuginfod_urls; /* NULL: never */
+    unsigned debuginfod_timeout_ms;
+};
+struct gmr__symbolizer *gmr__symbolizer_new(const struct gmr__snapshot *snapshot, struct gmr__modules *modules,
+                                            const struct gmr__symbolizer_options *options);
+void gmr__symbolizer_free(struct gmr__symbolizer *symbolizer);
+
+/* lookup: pc for an activation, pc - 1 for a return address. The result lives as long as the symbolizer. NULL without memory. */
+const struct gmr__resolved *gmr__symbolize(struct gmr__symbolizer *symbolizer, uint64_t lookup);
+
+/* The text of a source line, trimmed, if the file is at hand and not newer than the module; NULL if not. Same lifetime. */
+const char *gmr__source_line(struct gmr__symbolizer *symbolizer, const char *file, int line);
+
+#endif
