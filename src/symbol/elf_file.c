@@ -1,0 +1,174 @@
+/*
+ * symbol/elf_file.c - an ELF file on disk or in memory, its sections and build id, through libelf.
+ *
+ * Inspector only. Small files are read rather than mapped, so that a file that is truncated meanwhile can't raise SIGBUS; big ones
+ * (hundreds of megabytes of debug information) are mapped, since copying them would cost more than all the rest.
+ */
+#include <elfutils/libdwelf.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <zlib.h>
+
+#include "symbol/internal.h"
+
+#define MAP_FROM_BYTES (UINT64_C(32) << 20)
+
+struct gmr__elf_file *gmr__elf_file_open(int fd, const char *path)
+{
+    struct gmr__elf_file *file = calloc(1, sizeof(*file));
+    struct stat st;
+    if (!file || fstat(fd, &st) < 0)
+        goto fail;
+    file->fd = fd;
+    file->size = (uint64_t)st.st_size;
+    file->mtime_ns = (uint64_t)st.st_mtim.tv_sec * 1000000000u + (uint64_t)st.st_mtim.tv_nsec;
+    file->path = strdup(path);
+    file->elf = elf_begin(fd, file->size < MAP_FROM_BYTES ? ELF_C_READ : ELF_C_READ_MMAP, NULL);
+    if (!file->path || !file->elf || elf_kind(file->elf) != ELF_K_ELF)
+        goto fail;
+    return file;
+fail:
+    if (file) {
+        elf_end(file->elf);
+        free(file->path);
+    }
+    free(file);
+    close(fd);
+    return NULL;
+}
+
+struct gmr__elf_file *gmr__elf_file_image(void *image, size_t bytes)
+{
+    struct gmr__elf_file *file = calloc(1, sizeof(*file));
+    if (!file) {
+        free(image);
+        return NULL;
+    }
+    file->fd = -1;
+    file->image = image;
+    file->size = bytes;
+    file->path = strdup("");
+    file->elf = elf_memory(image, bytes);
+    if (!file->path || !file->elf || elf_kind(file->elf) != ELF_K_ELF) {
+        gmr__elf_file_close(file);
+        return NULL;
+    }
+    return file;
+}
+
+void gmr__elf_file_close(struct gmr__elf_file *file)
+{
+    if (!file)
+        return;
+    elf_end(file->elf);
+    if (file->fd >= 0)
+        close(file->fd);
+    free(file->image);
+    free(file->path);
+    free(file);
+}
+
+Elf_Scn *gmr__elf_file_section(struct gmr__elf_file *file, const char *name, GElf_Shdr *shdr)
+{
+    size_t names;
+    if (elf_getshdrstrndx(file->elf, &names) < 0)
+        return NULL;
+    for (Elf_Scn *scn = NULL; (scn = elf_nextscn(file->elf, scn)) != NULL;) {
+        if (!gelf_getshdr(scn, shdr))
+            continue;
+        const char *found = elf_strptr(file->elf, names, shdr->sh_name);
+        if (found && strcmp(found, name) == 0)
+            return scn;
+    }
+    return NULL;
+}
+
+static unsigned char *copy(const void *from, size_t bytes)
+{
+    unsigned char *to = malloc(bytes + 1);
+    if (to) {
+        memcpy(to, from, bytes);
+        to[bytes] = 0;
+    }
+    return to;
+}
+
+static unsigned char *inflate_bytes(const void *from, size_t from_bytes, size_t bytes)
+{
+    unsigned char *to = malloc(bytes + 1);
+    uLongf got = bytes;
+    if (to && (uncompress(to, &got, from, from_bytes) != Z_OK || got != bytes)) {
+        free(to);
+        return NULL;
+    }
+    if (to)
+        to[bytes] = 0;
+    return to;
+}
+
+/* ".debug_x" may also stand as ".zdebug_x": "ZLIB", eight bytes of size, big-endian, then the stream. */
+static unsigned char *old_style(struct gmr__elf_file *file, const char *name, size_t max_bytes, size_t *bytes)
+{
+    char old[64];
+    GElf_Shdr shdr;
+    size_t length = strlen(name);
+    if (length + 2 > sizeof(old) || name[0] != '.')
+        return NULL;
+    old[0] = '.';
+    old[1] = 'z';
+    memcpy(old + 2, name + 1, length);
+    Elf_Scn *scn = gmr__elf_file_section(file, old, &shdr);
+    Elf_Data *data = scn ? elf_rawdata(scn, NULL) : NULL;
+    if (!data || !data->d_buf || data->d_size < 12 || memcmp(data->d_buf, "ZLIB", 4) != 0)
+        return NULL;
+    uint64_t size = 0;
+    for (int i = 4; i < 12; i++)
+        size = size << 8 | ((const unsigned char *)data->d_buf)[i];
+    if (size > max_bytes)
+        return NULL;
+    *bytes = (size_t)size;
+    return inflate_bytes((const char *)data->d_buf + 12, data->d_size - 12, *bytes);
+}
+
+unsigned char *gmr__elf_file_section_bytes(struct gmr__elf_file *file, const char *name, size_t max_bytes,
+                                           size_t *bytes)
+{
+    GElf_Shdr shdr;
+    Elf_Scn *scn = gmr__elf_file_section(file, name, &shdr);
+    if (!scn)
+        return old_style(file, name, max_bytes, bytes);
+    if (shdr.sh_type == SHT_NOBITS)
+        return NULL;
+    Elf_Data *data = elf_rawdata(scn, NULL);
+    if (!data || !data->d_buf || data->d_size == 0)
+        return NULL;
+    if (!(shdr.sh_flags & SHF_COMPRESSED)) {
+        if (data->d_size > max_bytes)
+            return NULL;
+        *bytes = data->d_size;
+        return copy(data->d_buf, data->d_size);
+    }
+    Elf64_Chdr chdr;
+    if (gelf_getclass(file->elf) != ELFCLASS64 || data->d_size < sizeof(chdr))
+        return NULL;
+    memcpy(&chdr, data->d_buf, sizeof(chdr));
+    if (chdr.ch_type != ELFCOMPRESS_ZLIB || chdr.ch_size > max_bytes)
+        return NULL;
+    *bytes = (size_t)chdr.ch_size;
+    return inflate_bytes((const char *)data->d_buf + sizeof(chdr), data->d_size - sizeof(chdr), *bytes);
+}
+
+unsigned gmr__elf_file_build_id(struct gmr__elf_file *file, unsigned char id[GMR__MAX_BUILD_ID])
+{
+    const void *found = NULL;
+    ssize_t count = dwelf_elf_gnu_build_id(file->elf, &found);
+    if (count <= 0)
+        return 0;
+    if (count > GMR__MAX_BUILD_ID)
+        count = GMR__MAX_BUILD_ID;
+    memcpy(id, found, (size_t)count);
+    return (unsigned)count;
+}

@@ -1,0 +1,86 @@
+/*
+ * symbol/internal.h - what the files of this layer share: a module's ELF files and how they are found.
+ *
+ * Inspector only, one thread. Nothing outside src/symbol includes it.
+ */
+#ifndef GMR_SYMBOL_INTERNAL_H
+#define GMR_SYMBOL_INTERNAL_H
+
+#include <elfutils/libdw.h>
+#include <libelf.h>
+
+#include "symbol/elf_header.h"
+#include "symbol/symbol.h"
+
+/* An ELF file that is open: on disk, or an image in memory. */
+struct gmr__elf_file {
+    int fd; /* -1: image */
+    Elf *elf;
+    void *image; /* malloc'ed, owned */
+    char *path;  /* for messages and the cache's key; "" for an image */
+    uint64_t mtime_ns, size;
+};
+
+/* A module with what was found out about it so far. */
+struct gmr__module_data {
+    struct gmr__module module; /* first: the public part */
+    struct gmr__modules *owner;
+    const struct gmr__map *first_map; /* where it begins; its path, device and inode */
+    const struct gmr__map *end_map;   /* behind its last mapping */
+    struct gmr__elf_header header;
+    bool has_header; /* header was in memory, so bias and build id are certain */
+    char *path;
+
+    bool file_tried, debug_tried, alt_tried, mini_tried, cfi_tried;
+    struct gmr__elf_file *file;  /* the module's own file, verified */
+    struct gmr__elf_file *debug; /* separate debug file */
+    struct gmr__elf_file *alt;   /* what dwz moved out */
+    struct gmr__elf_file *mini;  /* .gnu_debugdata */
+    uint64_t debug_bias;         /* run-time address - address in the debug file */
+
+    Dwarf_CFI *eh_frame, *debug_frame;
+    uint64_t debug_frame_bias;
+    struct gmr__elf_file *frame_file; /* holds .debug_frame for frame_dwarf */
+    Dwarf *frame_dwarf;
+};
+
+struct gmr__modules {
+    const struct gmr__snapshot *snapshot;
+    struct gmr__module_data **list; /* sorted by start */
+    size_t count, cap;
+    struct gmr__module_data *last; /* found last */
+    int root;                      /* O_PATH of snapshot->root, -1 none, -2 not tried */
+    const char *debug_directory;
+    const char *debuginfod_urls; /* NULL: never ask */
+    unsigned debuginfod_timeout_ms;
+    bool debuginfod_spent;
+};
+
+/* --- elf_file.c */
+struct gmr__elf_file *gmr__elf_file_open(int fd, const char *path);   /* takes fd; NULL: not an ELF file (fd closed) */
+struct gmr__elf_file *gmr__elf_file_image(void *image, size_t bytes); /* takes image */
+void gmr__elf_file_close(struct gmr__elf_file *file);
+/* A section by name with its header; NULL if there is none. */
+Elf_Scn *gmr__elf_file_section(struct gmr__elf_file *file, const char *name, GElf_Shdr *shdr);
+/* Its bytes, inflated where they are compressed: malloc'ed, at most max_bytes. NULL if it can't be had. */
+unsigned char *gmr__elf_file_section_bytes(struct gmr__elf_file *file, const char *name, size_t max_bytes,
+                                           size_t *bytes);
+unsigned gmr__elf_file_build_id(struct gmr__elf_file *file, unsigned char id[GMR__MAX_BUILD_ID]);
+
+/* --- paths.c: opening files as the target sees them */
+/* A regular file under the target's root, else as seen from here; never blocks on what is not a file. fd or -errno. */
+int gmr__open_in_root(struct gmr__modules *modules, const char *path);
+int gmr__open_here(const char *path);
+
+/* --- module_file.c */
+struct gmr__elf_file *gmr__module_file(struct gmr__module_data *module); /* NULL: module.problem says why */
+
+/* --- debug_file.c */
+struct gmr__elf_file *gmr__module_debug_file(struct gmr__module_data *module); /* NULL: none */
+struct gmr__elf_file *gmr__module_alt_file(struct gmr__module_data *module);
+struct gmr__elf_file *gmr__module_mini_file(struct gmr__module_data *module);
+
+/* --- debuginfod.c: "debuginfo" of a build id from the servers that were asked for. fd or -errno; path: where it lies. */
+int gmr__debuginfod_open(struct gmr__modules *modules, const char *build_id, char *path, size_t path_cap);
+
+#endif
