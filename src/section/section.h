@@ -10,6 +10,7 @@
 
 #include <sys/types.h>
 
+#include "section/secrets.h"
 #include "view/writer.h"
 
 struct gmr__section_status {
@@ -46,10 +47,6 @@ struct gmr__package {
 void gmr__section_package(struct gmr_writer *w, const struct gmr__target *target, const struct gmr__package *package,
                           struct gmr__section_status *status);
 
-/* Is it a secret? By the option's name, or by what the value looks like. Async-signal-safe. */
-bool gmr__secret_name(const char *name);
-/* Copies value with the secret parts (user info of URLs, "password=..." and the like) replaced by ***. */
-void gmr__mask_value(const char *value, size_t bytes, char *to, size_t cap);
 /* A command line as /proc/PID/cmdline holds it (NUL-separated), secrets masked, into a list of arguments on the writer. */
 void gmr__put_command(struct gmr_writer *w, const char *key, const char *cmdline, size_t bytes);
 
