@@ -1,0 +1,262 @@
+/*
+ * green/python.c - the source of Python's green threads: greenlets and asyncio tasks, and the Python frames of OS threads.
+ *
+ * Inspector only. `find` recognises the interpreter by the symbol _PyRuntime and its version; `ahead` walks the collector's lists while
+ * the program runs; `collect` copies what moves (thread states, frames, greenlets, tasks) while all OS threads stand;
+ * `finish` puts names to it. Nothing is run in the target and no lock of the interpreter is needed, so that a process
+ * whose interpreter is stuck in a C call is reported as well as any.
+ */
+#include "green/python.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MAX_THREADS 100000u
+#define MAX_INTERPRETERS 64
+
+static int find(struct gmr__green *green, void **state)
+{
+    uint64_t runtime, low, bytes;
+    /* NULL: the executable or libpython. A core of a program without Python ends here. */
+    if (gmr__green_symbol(green, NULL, "_PyRuntime", &runtime, NULL) != 0)
+        return 0;
+    struct gmr__python *python = calloc(1, sizeof(*python));
+    if (!python)
+        return -ENOMEM;
+    python->green = green;
+    python->runtime = runtime;
+    gmr__peek_init(&python->peek, green);
+    gmr__addrmap_init(&python->types, 1u << 20);
+    gmr__addrmap_init(&python->codes, 1u << 20);
+    gmr__addrmap_init(&python->seen, 1u << 22);
+    *state = python;
+    if (!gmr__python_find_layout(python))
+        return -ENOTSUP;
+    if (gmr__green_symbol(green, NULL, "_PyEval_EvalFrameDefault", &low, &bytes) == 0 && bytes > 0) {
+        python->eval_low = low;
+        python->eval_high = low + bytes;
+    }
+    uint64_t interpreter;
+    if (gmr__python_interpreters(python, &interpreter, 1) == 0)
+        return 0; /* linked with Python, which has not been started */
+    gmr__python_find_switch(python);
+    return 1;
+}
+
+static int ahead(struct gmr__green *green, void *state)
+{
+    struct gmr__python *python = state;
+    gmr__python_walk_heap(python);
+    return 0;
+}
+
+/* The thread states of all interpreters: a list each. */
+static void read_threads(struct gmr__python *python)
+{
+    const struct gmr__py_layout *l = &python->layout;
+    uint64_t interpreters[MAX_INTERPRETERS], at;
+    size_t count = gmr__python_interpreters(python, interpreters, MAX_INTERPRETERS);
+    for (size_t i = 0; i < count; i++) {
+        if (gmr__green_read(python->green, interpreters[i] + l->interpreter_threads, &at, 8) != 0)
+            continue;
+        uint64_t mark = 0;
+        for (uint32_t steps = 1, mark_at = 1; at != 0 && at != mark && python->thread_count < MAX_THREADS; steps++) {
+            unsigned char bytes[256];
+            if (gmr__green_read(python->green, at, bytes, sizeof(bytes)) != 0)
+                break;
+            if (python->thread_count == python->thread_room) {
+                size_t room = python->thread_room ? python->thread_room * 2 : 16;
+                struct gmr__py_thread *threads = realloc(python->threads, room * sizeof(*threads));
+                if (!threads)
+                    return;
+                python->threads = threads;
+                python->thread_room = room;
+            }
+            struct gmr__py_thread *thread = &python->threads[python->thread_count++];
+            *thread = (struct gmr__py_thread){.address = at};
+            memcpy(&thread->pthread, bytes + l->thread_pthread, 8);
+            if (l->thread_native)
+                memcpy(&thread->native, bytes + l->thread_native, 8);
+            memcpy(&thread->chain.next, bytes + l->thread_frame, 8);
+            if (l->frames == GMR__PY_FRAME_CFRAME &&
+                gmr__green_read(python->green, thread->chain.next + l->cframe_current, &thread->chain.next, 8) != 0)
+                thread->chain.next = 0;
+            if (steps >= mark_at * 2) {
+                mark = at;
+                mark_at = steps;
+            }
+            memcpy(&at, bytes + l->thread_next, 8);
+        }
+    }
+}
+
+static int collect(struct gmr__green *green, void *state)
+{
+    struct gmr__python *python = state;
+    if (python->collected)
+        return 0;
+    python->collected = true;
+    gmr__peek_forget(&python->peek); /* what moved since must not be seen; types are read anew as needed */
+    read_threads(python);
+    gmr__python_walk_young(python);
+    gmr__python_read_greenlets(python);
+    gmr__python_read_tasks(python);
+    size_t count = 0, all = python->thread_count + python->green_count;
+    struct gmr__py_chain **chains = calloc(all ? all : 1, sizeof(*chains));
+    if (!chains)
+        return -ENOMEM;
+    for (size_t i = 0; i < python->thread_count; i++)
+        chains[count++] = &python->threads[i].chain;
+    for (size_t i = 0; i < python->green_count; i++)
+        if (python->greens[i].class == GMR__PY_GREENLET)
+            chains[count++] = &python->greens[i].chain;
+    gmr__python_copy_chains(python, chains, count);
+    free(chains);
+    gmr__python_read_greenlet_stacks(python);
+    return 0;
+}
+
+static const struct gmr__thread *thread_by_tid(const struct gmr__python *python, uint64_t tid)
+{
+    size_t count;
+    const struct gmr__thread *threads = gmr__green_stopped(python->green, &count);
+    for (size_t i = 0; i < count; i++)
+        if ((uint64_t)threads[i].tid == tid)
+            return &threads[i];
+    return NULL;
+}
+
+/*
+ * Which OS thread is it? glibc keeps the tid in struct pthread, 720 bytes behind pthread_self() on x86-64 and 208 on
+ * aarch64 (unchanged from 2.4 to 2.41), and corrects it after a fork, which CPython does not always do with its own note of it.
+ */
+static pid_t tid_of(struct gmr__python *python, const struct gmr__py_thread *thread)
+{
+    static const unsigned offsets[] = {720, 208};
+    for (size_t i = 0; i < sizeof(offsets) / sizeof(offsets[0]); i++) {
+        int32_t tid = 0;
+        if (gmr__green_read(python->green, thread->pthread + offsets[i], &tid, sizeof(tid)) == 0 && tid > 0 &&
+            thread_by_tid(python, (uint64_t)tid))
+            return tid;
+    }
+    return thread_by_tid(python, thread->native) ? (pid_t)thread->native : 0;
+}
+
+static void emit_threads(struct gmr__python *python)
+{
+    unsigned unknown = 0;
+    for (size_t i = 0; i < python->thread_count; i++) {
+        struct gmr__py_thread *thread = &python->threads[i];
+        struct gmr__language_stack language;
+        thread->tid = tid_of(python, thread);
+        if (thread->tid == 0) {
+            unknown += thread->chain.count > 0;
+            continue;
+        }
+        gmr__python_language(python, &thread->chain, &language);
+        if (language.frame_count > 0 || language.end)
+            gmr__green_emit_os_thread(python->green, thread->tid, &language);
+    }
+    if (unknown)
+        gmr__green_note(python->green, "%u Python threads belong to no OS thread that was seen", unknown);
+}
+
+/* The OS thread that is on this greenlet's stack: the one whose stack pointer is below its end, in the same mapping. */
+static const struct gmr__py_thread *runner_of(const struct gmr__python *python, const struct gmr__py_green *green)
+{
+    const struct gmr__snapshot *snapshot = gmr__green_snapshot(python->green);
+    const struct gmr__py_thread *found = NULL;
+    for (size_t i = 0; i < python->thread_count; i++) {
+        const struct gmr__thread *os = thread_by_tid(python, (uint64_t)python->threads[i].tid);
+        if (!os || !(os->regs.valid >> gmr__arch_sp & 1))
+            continue;
+        uint64_t sp = os->regs.value[gmr__arch_sp];
+        const struct gmr__map *map = gmr__snapshot_map(snapshot, sp);
+        if (map && sp < green->stack_stop && green->stack_stop <= map->end)
+            return &python->threads[i];
+        if (green->stack_stop == UINT64_MAX && python->thread_count == 1)
+            found = &python->threads[i]; /* a main greenlet has no end of its own */
+    }
+    return found;
+}
+
+static void emit_green(struct gmr__python *python, const struct gmr__py_green *green)
+{
+    struct gmr__green_thread thread = {.address = green->address, .name = green->name, .state = green->state};
+    struct gmr__py_chain chain = green->chain;
+    thread.kind = green->class == GMR__PY_GREENLET ? "greenlet" : "asyncio task";
+    if (green->class == GMR__PY_GREENLET && green->state == GMR__GREEN_RUNNING) {
+        const struct gmr__py_thread *runner = runner_of(python, green);
+        if (runner) {
+            thread.carrier = runner->tid;
+            chain = runner->chain;
+        }
+    }
+    if (green->state == GMR__GREEN_RUNNING && chain.count == 0 && !chain.end)
+        chain.end = "it runs: its functions stand with its OS thread";
+    gmr__python_language(python, &chain, &thread.language);
+    if (thread.language.frame_count == 0 && !thread.language.end)
+        thread.language.language = NULL;
+    if (green->class == GMR__PY_GREENLET)
+        gmr__python_greenlet_stack(python, green, &thread);
+    if (green->waits_for) {
+        thread.wait_object = green->waits_for;
+        thread.wait_reason = green->wait;
+    }
+    gmr__green_emit(python->green, &thread);
+}
+
+static int by_order(const void *left, const void *right)
+{
+    const struct gmr__py_green *a = left, *b = right;
+    return a->order < b->order ? -1 : a->order > b->order;
+}
+
+static int finish(struct gmr__green *green, void *state)
+{
+    struct gmr__python *python = state;
+    gmr__peek_forget(&python->peek);
+    gmr__python_name_tasks(python);
+    emit_threads(python);
+    if (python->green_count > 1)
+        qsort(python->greens, python->green_count, sizeof(*python->greens), by_order);
+    for (size_t i = 0; i < python->green_count; i++)
+        if (!python->greens[i].gone &&
+            !(python->greens[i].class == GMR__PY_TASK && python->greens[i].state == GMR__GREEN_DONE))
+            emit_green(python, &python->greens[i]);
+    if (python->broken_list)
+        gmr__green_note(green, "The lists of Python's garbage collector could not be walked whole: greenlets and tasks"
+                               " may be missing.");
+    return 0;
+}
+
+static void release(void *state)
+{
+    struct gmr__python *python = state;
+    if (!python)
+        return;
+    for (size_t i = 0; i < python->thread_count; i++)
+        free(python->threads[i].chain.frames);
+    for (size_t i = 0; i < python->green_count; i++) {
+        free(python->greens[i].chain.frames);
+        free(python->greens[i].stack);
+    }
+    free(python->threads);
+    free(python->greens);
+    gmr__python_free_codes(python);
+    gmr__addrmap_free(&python->types);
+    gmr__addrmap_free(&python->seen);
+    gmr__peek_forget(&python->peek);
+    free(python);
+}
+
+const struct gmr__green_source gmr__green_source_python = {
+    .name = "python",
+    .find = find,
+    .ahead = ahead,
+    .collect = collect,
+    .finish = finish,
+    .release = release,
+    .together = true,
+};

@@ -1,0 +1,165 @@
+/*
+ * green/python.h - what the files of the Python source share: CPython's layouts, raw chains of frames, code objects.
+ *
+ * Inspector only (malloc). The target's interpreter is read from outside; nothing of it is run. The source is built of
+ *   python_layout.c    where members stand, by CPython version
+ *   python_object.c    types, strings, code objects, line tables
+ *   python_frames.c    chains of frames: copied at the stop, given names afterwards
+ *   python_heap.c      the garbage collector's lists: greenlets and tasks, in the order gc.get_objects() has
+ *   python_greenlet.c  greenlets: state, frames, the native stack they copied away
+ *   python_task.c      asyncio tasks and what they await
+ *   python.c           the source itself
+ */
+#ifndef GMR_GREEN_PYTHON_H
+#define GMR_GREEN_PYTHON_H
+
+#include "green/peek.h"
+
+enum gmr__py_frames {
+    GMR__PY_FRAME_OBJECTS = 1, /* 3.8 to 3.10: a linked list of frame objects, PyThreadState.frame */
+    GMR__PY_FRAME_CFRAME,      /* 3.11, 3.12: PyThreadState.cframe->current_frame */
+    GMR__PY_FRAME_DIRECT,      /* 3.13: PyThreadState.current_frame */
+};
+
+enum gmr__py_lines {
+    GMR__PY_LNOTAB = 1, /* 3.8, 3.9: bytes (pc delta, line delta) */
+    GMR__PY_LINETABLE,  /* 3.10: the same with pcs of ends, -128 for "no line" (PEP 626) */
+    GMR__PY_LOCATIONS,  /* 3.11 on: Objects/locations.md of CPython */
+};
+
+/* Offsets in bytes. 0 where a version has no such member (but for those that are truly at 0). */
+struct gmr__py_layout {
+    int minor; /* 3.minor */
+    enum gmr__py_frames frames;
+    enum gmr__py_lines lines;
+    uint32_t runtime_interpreters, runtime_gc; /* runtime_gc: 3.8 only */
+    uint32_t interpreter_next, interpreter_threads, interpreter_gc;
+    uint32_t thread_next, thread_frame, thread_pthread, thread_native;
+    uint32_t cframe_current;
+    uint32_t frame_code, frame_previous, frame_instruction, frame_entry, frame_owner, frame_stacktop, frame_locals;
+    uint32_t object_frame; /* PyFrameObject.f_frame, 3.11 on */
+    uint32_t code_filename, code_name, code_qualname, code_first_line, code_lines, code_instructions,
+        code_first_traceable;
+    uint32_t generator_frame, generator_state;
+    uint32_t string_ascii, string_compact; /* where the characters begin */
+};
+
+enum gmr__py_class {
+    GMR__PY_OTHER = 1,
+    GMR__PY_GREENLET,
+    GMR__PY_TASK,
+    GMR__PY_CODE,
+    GMR__PY_STRING,
+    GMR__PY_COROUTINE, /* coroutines, generators, async generators: those with a frame of their own */
+    GMR__PY_WRAPPER,   /* what `await` wraps around a coroutine: the next one is its first member */
+    GMR__PY_FUTURE_ITERATOR,
+};
+
+/* One frame as copied: names come later. */
+struct gmr__py_raw_frame {
+    uint64_t code;
+    int64_t instruction; /* byte offset in the code, -1: before the first */
+    bool entry;
+};
+
+/* A chain of frames that is being copied. */
+struct gmr__py_chain {
+    uint64_t next;                                    /* frame to read, 0: done */
+    uint64_t overlay_low, overlay_high, overlay_from; /* [low, high) has been copied away to `from` */
+    uint64_t mark;                                    /* of Brent's cycle detection */
+    uint32_t mark_at, steps;
+    struct gmr__py_raw_frame *frames;
+    uint32_t count, room;
+    const char *end; /* why it ends early */
+};
+
+struct gmr__py_thread {
+    uint64_t address, pthread, native;
+    pid_t tid;
+    struct gmr__py_chain chain;
+};
+
+/* A greenlet or a task. */
+struct gmr__py_green {
+    uint64_t address, type;
+    enum gmr__py_class class;
+    bool gone;
+    uint64_t order; /* as gc.get_objects() has them: what is young first */
+    enum gmr__green_state state;
+    uint64_t stack_start, stack_stop, stack_copy, stack_saved;
+    unsigned char *stack; /* greenlets: bytes of the C stack from stack_start */
+    uint32_t stack_bytes;
+    uint64_t waits_for; /* tasks: the future */
+    char wait[64];
+    char name[64];
+    uint64_t name_object;
+    struct gmr__py_chain chain;
+};
+
+struct gmr__py_code {
+    const char *function, *file;
+    int first_line;
+    uint64_t instructions;
+    int first_traceable; /* units */
+    unsigned char *lines;
+    size_t line_bytes;
+};
+
+struct gmr__python {
+    struct gmr__green *green;
+    struct gmr__peek peek;
+    struct gmr__py_layout layout;
+    uint64_t runtime, eval_low, eval_high;
+    struct gmr__addrmap types; /* type -> enum gmr__py_class */
+    struct gmr__addrmap codes; /* code -> struct gmr__py_code * */
+    struct gmr__addrmap seen;  /* greenlets and tasks already in `greens` -> index + 1 */
+    struct gmr__py_thread *threads;
+    size_t thread_count, thread_room;
+    struct gmr__py_green *greens;
+    size_t green_count, green_room;
+    uint64_t switch_pc; /* where a suspended greenlet's native stack goes on, 0: unknown */
+    bool broken_list;   /* a list of the collector did not hold together */
+    bool collected;
+    const char *problem;
+};
+
+/* python_layout.c. false: this version is not known (the note has been written). */
+bool gmr__python_find_layout(struct gmr__python *python);
+
+/* python_object.c; all read through python->peek. */
+enum gmr__py_class gmr__python_class_of_type(struct gmr__python *python, uint64_t type);
+/* tp_name, cut behind its last dot. */
+void gmr__python_type_name(struct gmr__python *python, uint64_t type, char *to, size_t cap);
+/* A str as UTF-8 into to; its length or -errno. */
+int gmr__python_string(struct gmr__python *python, uint64_t object, char *to, size_t cap);
+/* NULL if there is no code object at address. */
+const struct gmr__py_code *gmr__python_code(struct gmr__python *python, uint64_t address);
+int gmr__python_line(const struct gmr__python *python, const struct gmr__py_code *code, int64_t instruction);
+void gmr__python_free_codes(struct gmr__python *python);
+
+/* python_frames.c */
+/* Reads every chain to its end, all of them side by side: each round is one system call for many chains. */
+void gmr__python_copy_chains(struct gmr__python *python, struct gmr__py_chain **chains, size_t count);
+bool gmr__python_chain_push(struct gmr__py_chain *chain, uint64_t code, int64_t instruction, bool entry);
+/* Names for a chain, into memory of the set. */
+void gmr__python_language(struct gmr__python *python, const struct gmr__py_chain *chain,
+                          struct gmr__language_stack *language);
+
+/* python_heap.c */
+void gmr__python_walk_heap(struct gmr__python *python);  /* target running */
+void gmr__python_walk_young(struct gmr__python *python); /* at the stop: what was made since */
+/* The interpreters' addresses; bounded. */
+size_t gmr__python_interpreters(struct gmr__python *python, uint64_t *to, size_t cap);
+
+/* python_greenlet.c */
+void gmr__python_read_greenlets(struct gmr__python *python); /* at the stop: states, and where their chains begin */
+void gmr__python_greenlet_stack(struct gmr__python *python, const struct gmr__py_green *green,
+                                struct gmr__green_thread *thread);
+void gmr__python_find_switch(struct gmr__python *python);
+void gmr__python_read_greenlet_stacks(struct gmr__python *python);
+
+/* python_task.c */
+void gmr__python_read_tasks(struct gmr__python *python); /* at the stop: await chains, outermost first */
+void gmr__python_name_tasks(struct gmr__python *python); /* later: names, and what is awaited */
+
+#endif

@@ -1,0 +1,208 @@
+/*
+ * green/python_greenlet.c - greenlets (eventlet, gevent): their state, where their Python frames begin, and their C stack.
+ *
+ * Inspector only. A greenlet that is switched away from leaves its frames in its python state and the part of its C stack that
+ * others overwrite in a copy on the heap; the rest is still in place. Offsets are those of the greenlet module's
+ * sources 1.0 to 3.2; which of them the process has shows in the object itself: its size (1.x keeps all in the object,
+ * 2.0 on points to an implementation) and whether the implementation's second word points back at the object (3.2 on).
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "green/python.h"
+
+#define TYPE_SIZE 32 /* PyTypeObject.tp_basicsize */
+#define OBJECT_TYPE 8
+#define SIZE_OF_2_X 40
+#define IMPLEMENTATION 32 /* PyGreenlet.pimpl */
+#define ROOM 192
+#define MAX_SAVED (64u << 20)
+#define MAX_STACK (64u << 10) /* copied of one greenlet's C stack */
+
+struct place {
+    uint64_t block; /* the bytes that hold the members */
+    uint32_t stack, top_frame;
+};
+
+static uint64_t word_at(const unsigned char *bytes, uint32_t offset)
+{
+    uint64_t word;
+    memcpy(&word, bytes + offset, sizeof(word));
+    return word;
+}
+
+/* Subclasses of 2.x and later are larger than 40, yet never have a stack pointer where 1.x has stack_stop unless they are 1.x:
+ * the base type decides. */
+static uint64_t base_size(struct gmr__python *python, uint64_t type)
+{
+    uint64_t size = 0;
+    for (int depth = 0; depth < 32 && type != 0; depth++) {
+        if (gmr__python_class_of_type(python, type) != GMR__PY_GREENLET)
+            break;
+        size = gmr__peek_word(&python->peek, type + TYPE_SIZE);
+        type = gmr__peek_word(&python->peek, type + 256);
+    }
+    return size;
+}
+
+static bool find_place(struct gmr__python *python, const struct gmr__py_green *green, struct place *place)
+{
+    uint64_t size = base_size(python, green->type);
+    if (size > 64 && size < 512) {
+        *place = (struct place){.block = green->address, .stack = 16, .top_frame = 72};
+        return true;
+    }
+    uint64_t words[2];
+    if (size != SIZE_OF_2_X ||
+        gmr__green_read(python->green, green->address + IMPLEMENTATION, &place->block, sizeof(place->block)) != 0 ||
+        gmr__green_read(python->green, place->block, words, sizeof(words)) != 0)
+        return false;
+    /* vtable, exception state (2 words since CPython 3.11, 4 before, and a pointer), arguments of the switch (2). */
+    place->stack = 8 + 8 + (python->layout.minor >= 11 ? 16 : 32) + 16;
+    if (words[1] == green->address)
+        place->stack += 8;
+    place->top_frame = place->stack + 48;
+    return true;
+}
+
+/* Is it still on its list? Freed memory keeps its type for a while, its neighbours' links not. */
+static bool is_alive(struct gmr__python *python, const struct gmr__py_green *green)
+{
+    uint64_t words[4], next = 0;
+    if (gmr__green_read(python->green, green->address - 16, words, sizeof(words)) != 0 || words[3] != green->type)
+        return false;
+    uint64_t previous = words[1] & ~(uint64_t)3;
+    return gmr__green_read(python->green, previous, &next, sizeof(next)) == 0 &&
+           (next & ~(uint64_t)3) == green->address - 16;
+}
+
+static void read_one(struct gmr__python *python, struct gmr__py_green *green)
+{
+    struct place place;
+    unsigned char bytes[ROOM];
+    if (!is_alive(python, green)) {
+        green->gone = true;
+        return;
+    }
+    if (!find_place(python, green, &place) ||
+        gmr__green_read(python->green, place.block, bytes, place.top_frame + 8) != 0) {
+        green->chain.end = "this greenlet is laid out in a way that gmr does not know";
+        return;
+    }
+    green->stack_start = word_at(bytes, place.stack);
+    green->stack_stop = word_at(bytes, place.stack + 8);
+    green->stack_copy = word_at(bytes, place.stack + 16);
+    green->stack_saved = word_at(bytes, place.stack + 24);
+    uint64_t top = word_at(bytes, place.top_frame);
+    if (green->stack_stop == 0)
+        green->state = GMR__GREEN_NEW;
+    else if (green->stack_start == 0)
+        green->state = GMR__GREEN_DONE;
+    else
+        green->state = top == 0 ? GMR__GREEN_RUNNING : GMR__GREEN_SUSPENDED;
+    if (green->state != GMR__GREEN_SUSPENDED)
+        return;
+    if (green->stack_copy != 0 && green->stack_saved <= MAX_SAVED) {
+        green->chain.overlay_low = green->stack_start;
+        green->chain.overlay_high = green->stack_start + green->stack_saved;
+        green->chain.overlay_from = green->stack_copy;
+    }
+    if (python->layout.object_frame == 0)
+        green->chain.next = top;
+    else if (gmr__green_read(python->green, top + python->layout.object_frame, &green->chain.next, 8) != 0)
+        green->chain.end = "its frame object can't be read";
+}
+
+void gmr__python_read_greenlets(struct gmr__python *python)
+{
+    for (size_t i = 0; i < python->green_count; i++) {
+        struct gmr__py_green *green = &python->greens[i];
+        if (green->class != GMR__PY_GREENLET)
+            continue;
+        if (gmr__green_out_of_time(python->green)) {
+            green->chain.end = "the time for the stop was used up before its turn";
+            continue;
+        }
+        read_one(python, green);
+    }
+}
+
+/* ------------------------------------------------------------------------------------------------ its C stack */
+
+/*
+ * slp_switch() moves the stack pointer by inline assembly, add %reg,%rsp; add %reg,%rbp: that pair stands once in the
+ * module, and a suspended greenlet goes on behind it, its stack pointer being stack_start. Every architecture but x86-64 (whose
+ * code the bytes are) finds nothing and reports Python frames alone.
+ */
+void gmr__python_find_switch(struct gmr__python *python)
+{
+    const struct gmr__snapshot *snapshot = gmr__green_snapshot(python->green);
+    unsigned found = 0;
+    for (size_t i = 0; i < snapshot->map_count; i++) {
+        const struct gmr__map *map = &snapshot->maps[i];
+        uint64_t bytes = map->end - map->start;
+        const char *slash = strrchr(map->path, '/');
+        if (!map->exec || !slash || strncmp(slash, "/_greenlet.", 11) != 0 || bytes > 4u << 20)
+            continue;
+        unsigned char *text = malloc(bytes);
+        if (text && gmr__green_read(python->green, map->start, text, bytes) == 0)
+            for (uint64_t at = 0; at + 6 <= bytes; at++)
+                /* 48 01 /r with rm = rsp (100), then the same register with rm = rbp (101) */
+                if (text[at] == 0x48 && text[at + 1] == 0x01 && (text[at + 2] & 0xc7) == 0xc4 && text[at + 3] == 0x48 &&
+                    text[at + 4] == 0x01 && text[at + 5] == text[at + 2] + 1) {
+                    python->switch_pc = map->start + at + 6;
+                    found++;
+                }
+        free(text);
+    }
+    if (found != 1)
+        python->switch_pc = 0;
+}
+
+/* Puts the stack together as it will be when the greenlet goes on: the copied part, then what is still in place. */
+static void copy_stack(struct gmr__python *python, struct gmr__py_green *green)
+{
+    const struct gmr__map *map = gmr__snapshot_map(gmr__green_snapshot(python->green), green->stack_start);
+    if (python->switch_pc == 0 || green->state != GMR__GREEN_SUSPENDED || !map || !map->write)
+        return;
+    uint64_t high = green->stack_stop < map->end ? green->stack_stop : map->end;
+    uint64_t saved = green->stack_copy ? green->stack_saved : 0;
+    if (high <= green->stack_start || saved > high - green->stack_start)
+        return;
+    uint64_t bytes = high - green->stack_start;
+    if (bytes > MAX_STACK)
+        bytes = MAX_STACK;
+    green->stack = malloc(bytes);
+    if (!green->stack)
+        return;
+    if (saved > bytes)
+        saved = bytes;
+    struct gmr__green_piece pieces[2] = {
+        {.address = green->stack_copy, .to = green->stack, .bytes = (uint32_t)saved},
+        {.address = green->stack_start + saved, .to = green->stack + saved, .bytes = (uint32_t)(bytes - saved)}};
+    gmr__green_read_many(python->green, pieces + (saved == 0), saved == 0 ? 1 : 2);
+    green->stack_bytes = saved && pieces[0].got < saved ? pieces[0].got : (uint32_t)saved + pieces[1].got;
+}
+
+void gmr__python_read_greenlet_stacks(struct gmr__python *python)
+{
+    for (size_t i = 0; i < python->green_count && !gmr__green_out_of_time(python->green); i++)
+        if (python->greens[i].class == GMR__PY_GREENLET && !python->greens[i].gone)
+            copy_stack(python, &python->greens[i]);
+}
+
+void gmr__python_greenlet_stack(struct gmr__python *python, const struct gmr__py_green *green,
+                                struct gmr__green_thread *thread)
+{
+    if (!green->stack || green->stack_bytes == 0)
+        return;
+    const struct gmr__map *map = gmr__snapshot_map(gmr__green_snapshot(python->green), green->stack_start);
+    thread->stack_low = green->stack_start;
+    thread->stack_high = map && green->stack_stop > map->end ? map->end : green->stack_stop;
+    thread->regs.value[gmr__arch_sp] = green->stack_start;
+    thread->regs.value[gmr__arch_pc] = python->switch_pc;
+    thread->regs.valid = 1ull << gmr__arch_sp | 1ull << gmr__arch_pc;
+    thread->activation = true;
+    thread->copy =
+        (struct gmr__segment){.address = green->stack_start, .bytes = green->stack_bytes, .data = green->stack};
+}
