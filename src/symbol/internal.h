@@ -28,6 +28,7 @@ struct gmr__module_data {
     const struct gmr__map *first_map; /* where it begins; its path, device and inode */
     const struct gmr__map *end_map;   /* behind its last mapping */
     struct gmr__elf_header header;
+    size_t index;    /* in the symbolizer's list */
     bool has_header; /* header was in memory, so bias and build id are certain */
     char *path;
 
@@ -71,6 +72,7 @@ unsigned gmr__elf_file_build_id(struct gmr__elf_file *file, unsigned char id[GMR
 /* A regular file under the target's root, else as seen from here; never blocks on what is not a file. fd or -errno. */
 int gmr__open_in_root(struct gmr__modules *modules, const char *path);
 int gmr__open_here(const char *path);
+bool gmr__is_regular(const char *directory, const char *name); /* name may be absolute */
 
 /* --- module_file.c */
 struct gmr__elf_file *gmr__module_file(struct gmr__module_data *module); /* NULL: module.problem says why */

@@ -6,7 +6,9 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/openat2.h>
+#include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -75,4 +77,13 @@ int gmr__open_in_root(struct gmr__modules *modules, const char *path)
     int root = root_of(modules);
     int fd = root >= 0 ? open_beneath(root, path) : -ENOENT;
     return fd >= 0 ? fd : gmr__open_here(path);
+}
+
+bool gmr__is_regular(const char *directory, const char *name)
+{
+    char path[PATH_MAX];
+    struct stat st;
+    int length = name[0] == '/' || !directory ? snprintf(path, sizeof(path), "%s", name)
+                                              : snprintf(path, sizeof(path), "%s/%s", directory, name);
+    return length < (int)sizeof(path) && stat(path, &st) == 0 && S_ISREG(st.st_mode);
 }

@@ -40,10 +40,11 @@ void gmr__module_cfi(struct gmr__modules *modules, const struct gmr__module *mod
 /* One line of a stack trace. A pc yields its inlined frames innermost first, then the function that holds them. */
 struct gmr__symbol {
     const char *function; /* demangled, without parameters or version; NULL if unknown */
-    uint64_t offset;      /* from the function's start (only for the last, real frame) */
+    uint64_t offset;      /* of `lookup` from the function's start (only for the last, real frame) */
     const char *file;     /* NULL if unknown */
     int line, column;     /* 0 if unknown */
     bool inlined, tail_call;
+    bool guessed; /* by a JIT compiler's own list, which may be out of date */
 };
 struct gmr__resolved {
     const struct gmr__module *module; /* NULL if pc is in none */

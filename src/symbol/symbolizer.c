@@ -1,0 +1,197 @@
+/*
+ * symbol/symbolizer.c - pc -> functions, files and lines; each distinct pc once.
+ *
+ * Inspector only, one thread. Names come from DWARF where it has the address, else from the ELF symbol tables, else (no module at all) from a
+ * JIT's own list. Results live in an arena as long as the symbolizer; strings that repeat (files, functions) are kept once.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "symbol/demangle.h"
+#include "symbol/dwarf_info.h"
+#include "symbol/names.h"
+#include "symbol/pool.h"
+#include "symbol/symbolizer.h"
+
+struct gmr__symbolizer *gmr__symbolizer_new(const struct gmr__snapshot *snapshot, struct gmr__modules *modules,
+                                            const struct gmr__symbolizer_options *options)
+{
+    struct gmr__symbolizer *s = calloc(1, sizeof(*s));
+    if (!s)
+        return NULL;
+    s->snapshot = snapshot;
+    s->modules = modules;
+    if (options)
+        s->options = *options;
+    if (options && options->debug_directory)
+        modules->debug_directory = options->debug_directory;
+    if (options && options->debuginfod_urls) {
+        modules->debuginfod_urls = options->debuginfod_urls;
+        modules->debuginfod_timeout_ms = options->debuginfod_timeout_ms ? options->debuginfod_timeout_ms : 10000;
+    }
+    s->files = calloc(modules->count + 1, sizeof(*s->files));
+    if (!s->files || !gmr__pool_init(&s->pool)) {
+        free(s->files);
+        free(s);
+        return NULL;
+    }
+    for (size_t i = 0; i < modules->count; i++)
+        modules->list[i]->index = i;
+    return s;
+}
+
+void gmr__symbolizer_free(struct gmr__symbolizer *s)
+{
+    if (!s)
+        return;
+    for (size_t i = 0; i < s->modules->count; i++) {
+        gmr__dwarf_info_free(s->files[i].dwarf);
+        gmr__names_free(s->files[i].names);
+    }
+    gmr__perf_map_free(s->perf_map);
+    gmr__sources_free(s->sources);
+    gmr__pool_free(&s->pool);
+    free(s->table);
+    free(s->files);
+    free(s);
+}
+
+/* --------------------------------------------------------------------------------- the table of pcs */
+
+static size_t slot_of(const struct gmr__symbolizer *s, uint64_t lookup)
+{
+    size_t at = (size_t)((lookup * UINT64_C(0x9E3779B97F4A7C15)) >> 32) & (s->table_size - 1);
+    while (s->table[at].resolved && s->table[at].lookup != lookup)
+        at = (at + 1) & (s->table_size - 1);
+    return at;
+}
+
+static bool grow(struct gmr__symbolizer *s)
+{
+    size_t old_size = s->table_size;
+    struct gmr__symbol_slot *old = s->table;
+    size_t size = old_size ? old_size * 2 : 1024;
+    struct gmr__symbol_slot *table = calloc(size, sizeof(*table));
+    if (!table)
+        return false;
+    s->table = table;
+    s->table_size = size;
+    for (size_t i = 0; i < old_size; i++) {
+        if (old[i].resolved)
+            table[slot_of(s, old[i].lookup)] = old[i];
+    }
+    free(old);
+    return true;
+}
+
+/* --------------------------------------------------------------------------------- resolving one pc */
+
+struct building {
+    struct gmr__symbolizer *s;
+    uint64_t address; /* in the module's file */
+    struct gmr__symbol symbols[GMR__MAX_INLINES];
+    uint64_t start; /* of the real function */
+    size_t count;
+};
+
+static void add(void *userdata, const struct gmr__dwarf_frame *frame)
+{
+    struct building *b = userdata;
+    if (b->count == GMR__MAX_INLINES)
+        return;
+    struct gmr__symbol *symbol = &b->symbols[b->count++];
+    *symbol = (struct gmr__symbol){
+        .function = frame->function[0] ? gmr__pool_string(&b->s->pool, frame->function) : NULL,
+        .file = frame->file ? gmr__pool_string(&b->s->pool, frame->file) : NULL,
+        .line = frame->line,
+        .column = frame->column,
+        .inlined = frame->inlined,
+    };
+    if (!frame->inlined) {
+        b->start = frame->start;
+        symbol->offset = frame->start && b->address >= frame->start ? b->address - frame->start : 0;
+    }
+}
+
+static struct gmr__dwarf_info *dwarf_of(struct gmr__symbolizer *s, struct gmr__module_data *m)
+{
+    struct gmr__symbol_file *file = &s->files[m->index];
+    if (!file->dwarf_tried) {
+        file->dwarf_tried = true;
+        file->dwarf = gmr__dwarf_info_new(m);
+    }
+    return file->dwarf;
+}
+
+struct gmr__names *gmr__symbolizer_names(struct gmr__symbolizer *s, struct gmr__module_data *m)
+{
+    struct gmr__symbol_file *file = &s->files[m->index];
+    if (!file->names_tried) {
+        file->names_tried = true;
+        file->names = gmr__names_new(m);
+    }
+    return file->names;
+}
+
+/* The real function's name from the symbol tables, where DWARF did not tell. */
+static void add_elf_name(struct building *b, struct gmr__module_data *m)
+{
+    const char *mangled;
+    uint64_t start;
+    struct gmr__names *names = gmr__symbolizer_names(b->s, m);
+    if (!names || !gmr__names_find(names, b->address, &mangled, &start))
+        return;
+    char function[1024];
+    gmr__demangle(mangled, function, sizeof(function));
+    if (b->count == 0)
+        b->symbols[b->count++] = (struct gmr__symbol){0};
+    struct gmr__symbol *symbol = &b->symbols[b->count - 1];
+    symbol->function = gmr__pool_string(&b->s->pool, function);
+    symbol->offset = b->address - start;
+    b->start = start;
+}
+
+static const struct gmr__resolved *resolve(struct gmr__symbolizer *s, uint64_t lookup)
+{
+    const struct gmr__module *module = gmr__modules_find(s->modules, lookup);
+    struct building b = {.s = s};
+    if (module) {
+        struct gmr__module_data *m = (struct gmr__module_data *)module;
+        gmr__module_file(m); /* may correct the bias */
+        b.address = lookup - module->bias;
+        struct gmr__dwarf_info *dwarf = s->options.no_lines ? NULL : dwarf_of(s, m);
+        if (dwarf)
+            gmr__dwarf_info_find(dwarf, b.address, add, &b);
+        if (b.count == 0 || !b.symbols[b.count - 1].function || b.symbols[b.count - 1].inlined)
+            add_elf_name(&b, m);
+    } else {
+        const char *name = gmr__perf_map_find(&s->perf_map, s->modules, lookup, &b.start);
+        if (name)
+            b.symbols[b.count++] = (struct gmr__symbol){
+                .function = gmr__pool_string(&s->pool, name), .offset = lookup - b.start, .guessed = true};
+    }
+    if (b.count == 0)
+        b.symbols[b.count++] = (struct gmr__symbol){0};
+    struct gmr__resolved *resolved = gmr__pool_alloc(&s->pool, sizeof(*resolved));
+    struct gmr__symbol *symbols = gmr__pool_alloc(&s->pool, b.count * sizeof(*symbols));
+    if (!resolved || !symbols)
+        return NULL;
+    memcpy(symbols, b.symbols, b.count * sizeof(*symbols));
+    *resolved = (struct gmr__resolved){module, symbols, b.count};
+    return resolved;
+}
+
+const struct gmr__resolved *gmr__symbolize(struct gmr__symbolizer *s, uint64_t lookup)
+{
+    if (2 * (s->table_used + 1) > s->table_size && !grow(s))
+        return NULL;
+    size_t at = slot_of(s, lookup);
+    if (!s->table[at].resolved) {
+        const struct gmr__resolved *resolved = resolve(s, lookup);
+        if (!resolved)
+            return NULL;
+        s->table[at] = (struct gmr__symbol_slot){lookup, resolved};
+        s->table_used++;
+    }
+    return s->table[at].resolved;
+}

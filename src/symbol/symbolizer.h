@@ -1,0 +1,48 @@
+/*
+ * symbol/symbolizer.h - the symbolizer's inside, for its own files. Inspector only.
+ */
+#ifndef GMR_SYMBOL_SYMBOLIZER_H
+#define GMR_SYMBOL_SYMBOLIZER_H
+
+#include "symbol/dwarf_info.h"
+#include "symbol/internal.h"
+#include "symbol/names.h"
+#include "symbol/pool.h"
+
+struct gmr__perf_map;
+struct gmr__sources;
+
+struct gmr__symbol_slot {
+    uint64_t lookup;
+    const struct gmr__resolved *resolved;
+};
+
+struct gmr__symbol_file { /* one a module */
+    struct gmr__dwarf_info *dwarf;
+    struct gmr__names *names;
+    bool dwarf_tried, names_tried;
+};
+
+struct gmr__symbolizer {
+    const struct gmr__snapshot *snapshot;
+    struct gmr__modules *modules;
+    struct gmr__symbolizer_options options;
+    struct gmr__pool pool;
+    struct gmr__symbol_slot *table; /* open addressing, a power of two */
+    size_t table_size, table_used;
+    struct gmr__symbol_file *files;
+    struct gmr__perf_map *perf_map;
+    struct gmr__sources *sources;
+};
+
+struct gmr__names *gmr__symbolizer_names(struct gmr__symbolizer *symbolizer, struct gmr__module_data *module);
+
+/* --- perf_map.c: the list that JIT compilers write for perf. NULL: no name. */
+const char *gmr__perf_map_find(struct gmr__perf_map **map, struct gmr__modules *modules, uint64_t address,
+                               uint64_t *start);
+void gmr__perf_map_free(struct gmr__perf_map *map);
+
+/* --- source.c */
+void gmr__sources_free(struct gmr__sources *sources);
+
+#endif
