@@ -21,16 +21,21 @@
 /* A place bytes go. write returns 0 or a negative errno, takes everything or fails. */
 struct gmr__sink {
     int (*write)(struct gmr__sink *sink, const void *bytes, size_t count);
+    bool direct; /* the writer hands over each event at once, whole, rather than a buffer at a time */
 };
 
-struct gmr__sink_fd { /* buffered by the writer; waits at most until deadline_ns (CLOCK_MONOTONIC, 0: for ever) */
+/* Buffered by the writer; waits at most until deadline_ns (CLOCK_MONOTONIC, 0: for ever), then -ETIMEDOUT, be the descriptor
+ * blocking or not. A pipe or terminal that is closed raises SIGPIPE unless the caller blocks or ignores it; a socket doesn't. */
+struct gmr__sink_fd {
     struct gmr__sink sink;
-    int fd;
+    int fd, kind;
     uint64_t deadline_ns;
 };
 void gmr__sink_fd_init(struct gmr__sink_fd *sink, int fd, uint64_t deadline_ns);
 
-struct gmr__sink_mem { /* fills base[0..cap); past that it fails with -EMSGSIZE */
+/* Fills base[0..cap) to the last byte, then fails with -EMSGSIZE. Another thread may read base[0..used) meanwhile, loading `used` with
+ * acquire. */
+struct gmr__sink_mem {
     struct gmr__sink sink;
     unsigned char *base;
     size_t used, cap;
@@ -73,17 +78,23 @@ struct gmr__cost {
 
 struct gmr_writer;
 
-/* Prepares a writer in place. view: enum gmr_view or GMR__VIEW_WIRE. final_view: for wire, the view the events will
- * end up in (sections with a layout of their own ask gmr__writer_text). max_bytes 0: no budget. */
+/* Prepares a writer in place (NULL if it is too small or not aligned for a pointer). view: enum gmr_view or GMR__VIEW_WIRE. final_view: for
+ * wire, the view the events will end up in (sections with a layout of their own ask gmr__writer_text). A wire writer takes events
+ * before gmr__doc_begin, too: as the body of one section, in an arena. */
 size_t gmr__writer_size(void); /* so that callers may place one on their stack or in static storage */
 struct gmr_writer *gmr__writer_init(void *place, size_t place_bytes, int view, int final_view, struct gmr__sink *sink);
 
-bool gmr__writer_text(const struct gmr_writer *w); /* the final view is text */
-int gmr__writer_error(const struct gmr_writer *w); /* first error, 0 if none */
+bool gmr__writer_text(const struct gmr_writer *w);         /* the final view is text */
+int gmr__writer_error(const struct gmr_writer *w);         /* first error, 0 if none */
+int gmr__writer_section_error(const struct gmr_writer *w); /* that, or why the current section takes nothing more */
 int gmr__writer_flush(struct gmr_writer *w);
+/* From here to the section's end at most so many bytes of keys and values (0: any): past them every call says -EMSGSIZE. */
+void gmr__writer_budget(struct gmr_writer *w, uint64_t max_bytes);
+/* Closes what is open within the section; true if there was something. */
+bool gmr__writer_close(struct gmr_writer *w);
 
 int gmr__doc_begin(struct gmr_writer *w, const struct gmr__doc *doc);
-/* status of the whole is derived from the sections'. Writes the end mark and flushes. */
+/* Writes the "report" member (its status is derived from the sections'), the end mark, and flushes. */
 int gmr__doc_end(struct gmr_writer *w, const struct gmr__doc *doc, const struct gmr__cost *cost);
 
 int gmr__section_begin(struct gmr_writer *w, const struct gmr__section_head *head);
@@ -98,25 +109,36 @@ int gmr__wire_cost(struct gmr_writer *w, const struct gmr__cost *cost, const cha
 
 /*
  * The other end of a wire: feeds events to `to` as their bytes arrive. Hostile or cut input yields -EBADMSG and leaves `to` consistent
- * (call gmr__wire_finish to close what is open).
+ * (call gmr__wire_finish to close what is open). The stream's own document is told to handlers->doc; `to` gets it only with
+ * forward_doc, else `to` has a document already and the caller ends it.
  */
 struct gmr__wire_in;
 struct gmr__wire_handlers {
     int (*slot)(void *userdata, const char *name);
     void (*cost)(void *userdata, const struct gmr__cost *cost, const char *method);
     void (*section_done)(void *userdata, const char *name, enum gmr__status status);
+    /* at the stream's beginning, and at its end once more, with what is known then; valid during the call */
+    void (*doc)(void *userdata, const struct gmr__doc *doc);
+    bool forward_doc; /* begin and end `to`'s document with the stream's; a broken stream's, too, in gmr__wire_finish */
     void *userdata;
 };
 size_t gmr__wire_in_size(void);
 struct gmr__wire_in *gmr__wire_in_init(void *place, size_t place_bytes, struct gmr_writer *to,
                                        const struct gmr__wire_handlers *handlers);
 int gmr__wire_feed(struct gmr__wire_in *in, const void *bytes, size_t count);
-/* The stream ended: 0 if it was whole, else -EBADMSG/-EPIPE after closing an open section with `reason`. */
+/* The stream ended: 0 if it was whole (doc_end came), else -EBADMSG/-EPIPE after closing an open section with `reason`. */
 int gmr__wire_finish(struct gmr__wire_in *in, const char *reason);
 
-/* Replays an arena of events (one section's body) sorted as oslo.reports sorts: map keys by code point; list items by their text,
- * in text and XML only. scratch: memory for the index. */
+/*
+ * Replays an arena of events (one section's body) sorted as oslo.reports sorts: map keys by code point; list items by what
+ * Python's str() makes of them, in text and XML only. scratch: memory for the index, 4 bytes an event at most. The caller has begun a section.
+ * Returns 0, a mask of GMR__REPLAY_*, or a negative errno of the output; -EBADMSG if the arena does not hold events.
+ */
+#define GMR__REPLAY_CUT 1      /* the arena ended in the middle: what was open is closed */
+#define GMR__REPLAY_UNSORTED 2 /* scratch was short: a part stayed in the order written */
 int gmr__replay_sorted(struct gmr_writer *to, const void *events, size_t event_bytes, void *scratch,
                        size_t scratch_bytes);
+/* The same in the order written (GMR_SECTION_KEEP_ORDER). */
+int gmr__replay(struct gmr_writer *to, const void *events, size_t event_bytes);
 
 #endif
