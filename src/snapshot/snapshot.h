@@ -19,8 +19,8 @@ struct gmr__map {
     uint64_t start, end, offset, inode;
     uint32_t dev_major, dev_minor;
     bool read, write, exec, shared;
-    bool deleted;       /* " (deleted)" stood behind the path; it is cut off here */
-    const char *path;   /* "" if anonymous; "[vdso]", "[stack]" ... as the kernel names them */
+    bool deleted;     /* " (deleted)" stood behind the path; it is cut off here */
+    const char *path; /* "" if anonymous; "[vdso]", "[stack]" ... as the kernel names them */
 };
 
 /* Bytes copied from the target. Segments of one owner don't overlap. */
@@ -32,21 +32,21 @@ struct gmr__segment {
 
 enum gmr__thread_quality {
     GMR__THREAD_WHOLE = 0,
-    GMR__THREAD_NO_STACK,      /* state only; `reason` tells why (not permitted, did not stop, gone ...) */
-    GMR__THREAD_TRUNCATED,     /* the stack was longer than the limit */
+    GMR__THREAD_NO_STACK,  /* state only; `reason` tells why (not permitted, did not stop, gone ...) */
+    GMR__THREAD_TRUNCATED, /* the stack was longer than the limit */
 };
 
 struct gmr__thread {
     pid_t tid;
     char name[16];
-    char state;                  /* R S D T t Z X I as in /proc/PID/stat before it was touched */
+    char state; /* R S D T t Z X I as in /proc/PID/stat before it was touched */
     char wchan[48];
     enum gmr__thread_quality quality;
-    const char *reason;          /* static or snapshot-owned */
+    const char *reason; /* static or snapshot-owned */
     struct gmr__regs regs;
-    int64_t syscall;             /* number of the call it was in, -1 if none or unknown */
-    struct gmr__segment stack;   /* from sp - red zone upwards */
-    uint64_t stack_limit;        /* end of the mapping that sp is in, 0 if unknown */
+    int64_t syscall;           /* number of the call it was in, -1 if none or unknown */
+    struct gmr__segment stack; /* from sp - red zone upwards */
+    uint64_t stack_limit;      /* end of the mapping that sp is in, 0 if unknown */
     uint64_t pause_ns;
     uint64_t utime_ticks, stime_ticks;
     int processor;
@@ -54,22 +54,22 @@ struct gmr__thread {
 
 struct gmr__snapshot {
     pid_t pid;
-    const char *method;          /* "ptrace", "signal", "core" */
-    const char *exe;             /* path as the target sees it */
-    const char *root;            /* "/proc/PID/root" or "" : prefix under which the target's files are found */
+    const char *method; /* "ptrace", "signal", "core" */
+    const char *exe;    /* path as the target sees it */
+    const char *root;   /* "/proc/PID/root" or "" : prefix under which the target's files are found */
     struct gmr__map *maps;
     size_t map_count;
     struct gmr__thread *threads; /* sorted by tid, the leader first */
     size_t thread_count;
-    struct gmr__segment *extra;  /* vdso, green threads' stacks, ...; sorted by address */
+    struct gmr__segment *extra; /* vdso, green threads' stacks, ...; sorted by address */
     size_t extra_count;
     uint64_t copied_bytes;
     uint64_t pause_max_ns, pause_median_ns;
-    const char *problem;         /* why it isn't whole, a sentence with the next step; NULL if it is */
+    const char *problem; /* why it isn't whole, a sentence with the next step; NULL if it is */
     int (*read_live)(const struct gmr__snapshot *, uint64_t address, void *to, size_t bytes); /* read-only text and
                                     data not in the snapshot: process_vm_readv, the core file; NULL: none. Short: -EFAULT */
     void *read_live_data;
-    void *arena;                 /* owner of everything above; gmr__snapshot_free releases it */
+    void *arena; /* owner of everything above; gmr__snapshot_free releases it */
 };
 
 struct gmr__snapshot *gmr__snapshot_new(pid_t pid);
@@ -81,6 +81,7 @@ const char *gmr__snapshot_strdup(struct gmr__snapshot *snapshot, const char *tex
 const struct gmr__map *gmr__snapshot_map(const struct gmr__snapshot *snapshot, uint64_t address);
 
 /* Reads bytes as they were: first `stack` (may be NULL), then the extra segments, then read_live. 0 or -EFAULT. */
-int gmr__snapshot_read(const struct gmr__snapshot *snapshot, const struct gmr__segment *stack, uint64_t address, void *to, size_t bytes);
+int gmr__snapshot_read(const struct gmr__snapshot *snapshot, const struct gmr__segment *stack, uint64_t address,
+                       void *to, size_t bytes);
 
 #endif
