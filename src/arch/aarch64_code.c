@@ -1,0 +1,34 @@
+/*
+ * arch/aarch64_code.c - call instructions and the sigreturn trampoline of 64-bit ARM.
+ *
+ * Inspector only; plain data handling. Encodings: Arm ARM, BL, BLR, BLRAA and kin.
+ */
+#include "arch/code.h"
+
+#include <stddef.h>
+#include <string.h>
+#include <sys/ucontext.h>
+
+const unsigned gmr__arch_sigreturn_context = 128; /* behind the siginfo */
+const unsigned gmr__arch_ucontext_bytes =
+    offsetof(ucontext_t, uc_mcontext) + offsetof(mcontext_t, regs) + 33 * sizeof(uint64_t);
+const int gmr__arch_link = 30;
+
+bool gmr__arch_call_before(const unsigned char *before, uint64_t return_address, uint64_t *target)
+{
+    uint32_t word;
+    memcpy(&word, before + GMR__CALL_BYTES - 4, sizeof(word));
+    *target = 0;
+    if (word >> 26 == 0x25) { /* BL */
+        int64_t distance = (int64_t)((uint64_t)word << 38) >> 36;
+        *target = return_address - 4 + (uint64_t)distance;
+        return true;
+    }
+    return (word & 0xfffffc1f) == 0xd63f0000 || (word & 0xfefff800) == 0xd63f0800;
+}
+
+bool gmr__arch_is_sigreturn(const unsigned char *code)
+{
+    static const unsigned char vdso[] = {0x68, 0x11, 0x80, 0xd2, 0x01, 0x00, 0x00, 0xd4}; /* mov x8, #139; svc #0 */
+    return memcmp(code, vdso, sizeof(vdso)) == 0;
+}

@@ -1,0 +1,57 @@
+/*
+ * arch/x86_64_code.c - call instructions and the sigreturn trampoline of x86-64.
+ *
+ * Inspector only; plain data handling. Encodings: Intel SDM volume 2, CALL (E8, FF /2).
+ */
+#include "arch/code.h"
+
+#include <stddef.h>
+#include <string.h>
+#include <sys/ucontext.h>
+
+const unsigned gmr__arch_sigreturn_context = 0; /* the handler's return took the first word of the frame */
+const unsigned gmr__arch_ucontext_bytes = offsetof(ucontext_t, uc_mcontext) + sizeof(mcontext_t);
+const int gmr__arch_link = -1;
+
+/* FF /2 with this ModRM byte: how many bytes the instruction has from FF on, 0 if it is another instruction. */
+static unsigned call_length(unsigned char modrm, unsigned char sib)
+{
+    if ((modrm >> 3 & 7) != 2)
+        return 0;
+    unsigned mode = modrm >> 6, rm = modrm & 7, length = 2;
+    if (mode == 3)
+        return length;
+    if (rm == 4) {
+        length++;
+        if (mode == 0 && (sib & 7) == 5)
+            length += 4;
+    } else if (mode == 0 && rm == 5) {
+        length += 4;
+    }
+    return length + (mode == 1 ? 1 : mode == 2 ? 4 : 0);
+}
+
+bool gmr__arch_call_before(const unsigned char *before, uint64_t return_address, uint64_t *target)
+{
+    const unsigned char *end = before + GMR__CALL_BYTES;
+    *target = 0;
+    if (end[-5] == 0xe8) {
+        int32_t distance;
+        memcpy(&distance, end - 4, sizeof(distance));
+        *target = return_address + (uint64_t)(int64_t)distance;
+        return true;
+    }
+    for (unsigned length = 2; length <= 7; length++)
+        if (end[-(int)length] == 0xff &&
+            call_length(end[1 - (int)length], length > 2 ? end[2 - (int)length] : 0) == length)
+            return true;
+    return false;
+}
+
+bool gmr__arch_is_sigreturn(const unsigned char *code)
+{
+    static const unsigned char glibc_and_musl[] = {0x48, 0xc7, 0xc0, 0x0f, 0, 0, 0, 0x0f, 0x05}; /* mov $15, %rax */
+    static const unsigned char short_form[] = {0xb8, 0x0f, 0, 0, 0, 0x0f, 0x05};                 /* mov $15, %eax */
+    return memcmp(code, glibc_and_musl, sizeof(glibc_and_musl)) == 0 ||
+           memcmp(code, short_form, sizeof(short_form)) == 0;
+}

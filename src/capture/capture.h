@@ -1,0 +1,38 @@
+/*
+ * capture/capture.h - makes a snapshot of a process.
+ *
+ * Inspector only. The makers are siblings: ptrace.c (a live process), core.c (a core file).
+ */
+#ifndef GMR_CAPTURE_CAPTURE_H
+#define GMR_CAPTURE_CAPTURE_H
+
+#include "snapshot/snapshot.h"
+
+/* Zero is the default everywhere. */
+struct gmr__capture_options {
+    const char *proc;            /* where procfs is mounted: "/proc" */
+    size_t stack_bytes;          /* copied of one stack at most; 1 MiB */
+    unsigned thread_deadline_ms; /* how long to wait for one thread to stop; 50 */
+    unsigned stall_ms;           /* given up when nothing has moved for so long; 3000 */
+    uint64_t deadline_ns;        /* CLOCK_MONOTONIC, the whole capture; none */
+    bool stop_all;               /* all threads at once, for one consistent picture; else one after the other */
+
+    /* For those who copy more than stacks (green threads). Either may be NULL. `before` runs in the inspector, with the map read and the
+     * target running; true: all threads must stand at once (as stop_all). `stopped` runs in the capturing process: what it leaves
+     * must be allocated from the snapshot. With stop_all it is called once, first 0 and count all threads (those whose regs.valid
+     * is 0 don't stand); else for each thread, count 1, while it alone stands: snapshot->threads[first .. first + count). */
+    bool (*before)(struct gmr__snapshot *snapshot, void *userdata);
+    void (*stopped)(struct gmr__snapshot *snapshot, size_t first, size_t count, void *userdata);
+    void *userdata;
+};
+
+/*
+ * Copies registers and stacks of every thread of a live process. The target is held one thread at a time, tens of microseconds each; nothing
+ * of it stays stopped, whatever happens to the caller. A partial result is normal: threads tell by `quality` and `reason` what is missing,
+ * the snapshot by `problem`.
+ * options may be NULL. *out is the caller's (gmr__snapshot_free).
+ * Returns 0; -ESRCH no such process; -ENOMEM; -EINVAL.
+ */
+int gmr__capture_ptrace(pid_t pid, const struct gmr__capture_options *options, struct gmr__snapshot **out);
+
+#endif

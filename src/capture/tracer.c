@@ -1,0 +1,283 @@
+/*
+ * capture/tracer.c - the capturing process: every thread of the target, one after the other or all at once.
+ *
+ * Inspector only. Forked for one capture and gone right after it, because that is the one way to release a thread that accepted a stop
+ * and never came to it. It dies with the inspector, too. It allocates from the snapshot's arena alone.
+ *
+ * A thread that does not stop in time is left for later: should it come to a stop while others are captured, it is taken then, lest it
+ * stand until the end. A process with many such threads (a dead network file system) is not waited for one by one: after a few, and for
+ * threads in uninterruptible sleep from the first, they are told to stop and looked at once more at the end, together.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+
+#include "capture/tracer.h"
+#include "sys/sys.h"
+
+#define TICK_US 5000       /* how often a wait looks at its deadline */
+#define PATIENT_TIMEOUTS 4 /* threads waited for one by one before the rest is waited for together */
+#define MAX_ROUNDS 64      /* of listing threads */
+#define PTRACE_STOP_EVENT 128
+
+static void nothing(int signal)
+{
+    (void)signal;
+}
+
+static void start_ticking(void)
+{
+    struct sigaction action = {.sa_handler = nothing}; /* no SA_RESTART: waitpid is to be interrupted */
+    sigaction(SIGALRM, &action, NULL);
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGALRM);
+    sigprocmask(SIG_UNBLOCK, &set, NULL);
+    struct itimerval every = {{0, TICK_US}, {0, TICK_US}};
+    setitimer(ITIMER_REAL, &every, NULL);
+}
+
+static bool out_of_time(struct gmr__tracer *tracer)
+{
+    if (tracer->options->deadline_ns && gmr__now_ns() >= tracer->options->deadline_ns)
+        tracer->state->exhausted = true;
+    return tracer->state->exhausted || tracer->state->out_of_memory;
+}
+
+static void set_unstoppable(struct gmr__thread *thread)
+{
+    thread->quality = GMR__THREAD_NO_STACK;
+    if (thread->state == 'D' && strstr(thread->wchan, "vfork"))
+        thread->reason =
+            "it can't be stopped: it waits until the child it made with vfork starts another program or ends";
+    else if (thread->state == 'D')
+        thread->reason = "it can't be stopped: it is in an uninterruptible wait in the kernel";
+    else if (thread->state == 'R')
+        thread->reason = "it did not stop in time: it runs in the kernel, or gets no processor";
+    else
+        thread->reason = "it did not stop in time";
+}
+
+/* ---------------------------------------------------------------------------------------- threads told to stop before */
+
+static size_t index_of(struct gmr__tracer *tracer, pid_t tid)
+{
+    return (size_t)tracer->index_of[tid] - 1;
+}
+
+static bool postpone(struct gmr__tracer *tracer, size_t index, uint64_t since_ns)
+{
+    if (!tracer->asked_ns)
+        return false;
+    tracer->asked_ns[index] = since_ns;
+    tracer->late++;
+    set_unstoppable(&tracer->state->threads[index]);
+    return true;
+}
+
+/* What came to a stop, or ended, among all that were told to: -1: nothing more now. */
+static ptrdiff_t next_stopped(struct gmr__tracer *tracer, int flags, int *signal, bool *stands)
+{
+    for (;;) {
+        int status;
+        pid_t tid = waitpid(-1, &status, __WALL | flags);
+        if (tid <= 0)
+            return -1;
+        if (!tracer->index_of[tid])
+            continue;
+        size_t index = index_of(tracer, tid);
+        *stands = WIFSTOPPED(status);
+        *signal = *stands && status >> 16 != PTRACE_STOP_EVENT ? WSTOPSIG(status) : 0;
+        return (ptrdiff_t)index;
+    }
+}
+
+static void call_stopped(struct gmr__tracer *tracer, size_t first, size_t count)
+{
+    if (!tracer->options->stopped)
+        return;
+    tracer->snapshot->threads = tracer->state->threads;
+    tracer->snapshot->thread_count = tracer->state->thread_count;
+    tracer->options->stopped(tracer->snapshot, first, count, tracer->options->userdata);
+}
+
+static void take_and_release(struct gmr__tracer *tracer, size_t index, int signal, uint64_t since_ns)
+{
+    gmr__stop_copy(tracer, index);
+    call_stopped(tracer, index, 1);
+    gmr__stop_release(tracer, index, signal, since_ns);
+}
+
+/* Late ones that have come to a stop meanwhile are taken and let go. */
+static void serve_late(struct gmr__tracer *tracer, int flags)
+{
+    int signal;
+    bool stands;
+    for (ptrdiff_t index; tracer->late && (index = next_stopped(tracer, flags, &signal, &stands)) >= 0;) {
+        tracer->late--;
+        /* It ran until this moment: its pause begins now. */
+        if (stands)
+            take_and_release(tracer, (size_t)index, signal, gmr__now_ns());
+        else
+            tracer->state->threads[index].reason = "this thread ended meanwhile";
+        tracer->asked_ns[index] = 0;
+    }
+}
+
+static void wait_for_late(struct gmr__tracer *tracer)
+{
+    uint64_t deadline = gmr__now_ns() + tracer->thread_deadline_ns;
+    while (tracer->late && gmr__now_ns() < deadline) {
+        serve_late(tracer, 0); /* the ticking timer ends the wait */
+        tracer->state->progress++;
+    }
+}
+
+/* ---------------------------------------------------------------------------------------- one after the other */
+
+static void capture_one(struct gmr__tracer *tracer, size_t index)
+{
+    struct gmr__thread *thread = &tracer->state->threads[index];
+    gmr__snapshot_populate(tracer->snapshot);
+    uint64_t since_ns = gmr__now_ns();
+    if (!gmr__stop_ask(tracer, index))
+        return;
+    bool patient = thread->state != 'D' && tracer->timeouts < PATIENT_TIMEOUTS;
+    if (!patient && postpone(tracer, index, since_ns))
+        return;
+    int signal = 0;
+    switch (gmr__stop_wait(thread->tid, since_ns + tracer->thread_deadline_ns, &signal)) {
+    case GMR__STOP_STANDS:
+        take_and_release(tracer, index, signal, since_ns);
+        break;
+    case GMR__STOP_GONE:
+        thread->quality = GMR__THREAD_NO_STACK;
+        thread->reason = "this thread ended meanwhile";
+        break;
+    case GMR__STOP_TIMEOUT:
+        tracer->timeouts++;
+        if (!postpone(tracer, index, since_ns))
+            set_unstoppable(thread);
+        break;
+    }
+}
+
+static void make_asked(struct gmr__tracer *tracer, size_t *cap)
+{
+    size_t want = tracer->state->thread_cap;
+    if (want <= *cap)
+        return;
+    uint64_t *larger = realloc(tracer->asked_ns, want * sizeof(*larger));
+    if (!larger) /* those that are late already stay known to the kernel, which releases them at our end */
+        return;
+    memset(larger + *cap, 0, (want - *cap) * sizeof(*larger));
+    tracer->asked_ns = larger;
+    *cap = want;
+}
+
+static void one_by_one(struct gmr__tracer *tracer)
+{
+    size_t done = 0, asked_cap = 0;
+    for (int round = 0; !out_of_time(tracer); round++) {
+        if (gmr__tasks_list(tracer) <= 0)
+            break;
+        if (round == MAX_ROUNDS) {
+            tracer->state->unstable = true;
+            break;
+        }
+        make_asked(tracer, &asked_cap);
+        for (; done < tracer->state->thread_count && !out_of_time(tracer); done++) {
+            if (tracer->state->threads[done].quality != GMR__THREAD_NO_STACK)
+                capture_one(tracer, done);
+            if (tracer->late)
+                serve_late(tracer, WNOHANG);
+            tracer->state->progress++;
+        }
+    }
+    for (; done < tracer->state->thread_count; done++) {
+        tracer->state->threads[done].quality = GMR__THREAD_NO_STACK;
+        tracer->state->threads[done].reason = "not reached before the deadline";
+    }
+    wait_for_late(tracer);
+}
+
+/* ---------------------------------------------------------------------------------------- all at once */
+
+/* Threads can be born until every thread that could give birth stands; hence the relisting. */
+static void ask_all(struct gmr__tracer *tracer)
+{
+    size_t done = 0, asked_cap = 0;
+    for (int round = 0; round < MAX_ROUNDS && !out_of_time(tracer); round++) {
+        if (gmr__tasks_list(tracer) <= 0)
+            return;
+        make_asked(tracer, &asked_cap);
+        for (; done < tracer->state->thread_count; done++) {
+            uint64_t now = gmr__now_ns();
+            if (tracer->state->threads[done].quality != GMR__THREAD_NO_STACK && done < asked_cap &&
+                gmr__stop_ask(tracer, done))
+                postpone(tracer, done, now);
+            tracer->state->progress++;
+        }
+    }
+    tracer->state->unstable = true;
+}
+
+static void all_at_once(struct gmr__tracer *tracer)
+{
+    int signal;
+    bool stands;
+    ask_all(tracer);
+    size_t count = tracer->state->thread_count;
+    int *signals = calloc(count + 1, sizeof(*signals));
+    if (!signals)
+        return; /* our end lets them all go */
+    uint64_t deadline = gmr__now_ns() + tracer->thread_deadline_ns;
+    memset(signals, 0xff, (count + 1) * sizeof(*signals)); /* -1: does not stand */
+    while (tracer->late && gmr__now_ns() < deadline) {
+        ptrdiff_t index = next_stopped(tracer, 0, &signal, &stands);
+        if (index < 0)
+            continue;
+        tracer->late--;
+        if (stands)
+            signals[index] = signal;
+        else
+            tracer->state->threads[index].reason = "this thread ended meanwhile";
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (signals[i] >= 0)
+            gmr__stop_copy(tracer, i);
+        tracer->state->progress++;
+    }
+    call_stopped(tracer, 0, count);
+    for (size_t i = 0; i < count; i++)
+        if (signals[i] >= 0)
+            gmr__stop_release(tracer, i, signals[i], tracer->asked_ns[i]);
+    free(signals);
+}
+
+void gmr__tracer_run(struct gmr__snapshot *snapshot, struct gmr__capture_state *state,
+                     const struct gmr__capture_options *options, bool stop_all)
+{
+    struct gmr__tracer tracer = {
+        .snapshot = snapshot,
+        .state = state,
+        .options = options,
+        .proc = options->proc ? options->proc : "/proc",
+        .stack_bytes = options->stack_bytes ? options->stack_bytes : 1u << 20,
+        .thread_deadline_ns = (options->thread_deadline_ms ? options->thread_deadline_ms : 50) * 1000000ULL,
+        .stop_all = stop_all,
+        .memory_fd = -1,
+    };
+    if (tracer.stack_bytes > UINT32_MAX)
+        tracer.stack_bytes = UINT32_MAX;
+    start_ticking();
+    if (stop_all)
+        all_at_once(&tracer);
+    else
+        one_by_one(&tracer);
+}
