@@ -1,0 +1,259 @@
+/*
+ * unwind/rules.c - the cache of unwind rules: call-frame information turned into a compact form, once per pc.
+ *
+ * Inspector only. libdw finds and runs the CFI program (tens of microseconds); the result serves every frame at that pc in any thread.
+ * Memory is taken in blocks and given back all at once. Called by unwind.c.
+ */
+#include "unwind/rules.h"
+
+#include <dwarf.h>
+#include <elfutils/libdw.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "arch/code.h"
+#include "symbol/symbol.h"
+
+#define BLOCK_BYTES (64u << 10)
+
+struct block {
+    struct block *next;
+    size_t used, cap;
+    max_align_t bytes[];
+};
+
+struct gmr__rules {
+    const struct gmr__snapshot *snapshot;
+    struct gmr__modules *modules;
+    struct gmr__rule *slots;
+    size_t slot_count, used; /* slot_count: a power of two */
+    struct block *blocks;
+};
+
+static void *take(struct gmr__rules *rules, size_t bytes)
+{
+    bytes = (bytes + 15) & ~(size_t)15;
+    if (!rules->blocks || rules->blocks->cap - rules->blocks->used < bytes) {
+        size_t cap = bytes > BLOCK_BYTES ? bytes : BLOCK_BYTES;
+        struct block *block = malloc(sizeof(*block) + cap);
+        if (!block)
+            return NULL;
+        *block = (struct block){.next = rules->blocks, .cap = cap};
+        rules->blocks = block;
+    }
+    void *place = (char *)rules->blocks->bytes + rules->blocks->used;
+    rules->blocks->used += bytes;
+    return place;
+}
+
+struct gmr__rules *gmr__rules_new(const struct gmr__snapshot *snapshot, struct gmr__modules *modules)
+{
+    struct gmr__rules *rules = calloc(1, sizeof(*rules));
+    if (!rules)
+        return NULL;
+    rules->snapshot = snapshot;
+    rules->modules = modules;
+    rules->slot_count = 1024;
+    rules->slots = calloc(rules->slot_count, sizeof(*rules->slots));
+    if (!rules->slots) {
+        free(rules);
+        return NULL;
+    }
+    return rules;
+}
+
+void gmr__rules_free(struct gmr__rules *rules)
+{
+    if (!rules)
+        return;
+    for (struct block *block = rules->blocks, *next; block; block = next) {
+        next = block->next;
+        free(block);
+    }
+    free(rules->slots);
+    free(rules);
+}
+
+/* ---------------------------------------------------------------------------------------- from libdw's form to ours */
+
+static const struct gmr__expression *keep_ops(struct gmr__rules *rules, const Dwarf_Op *ops, size_t count)
+{
+    struct gmr__expression *expression = take(rules, sizeof(*expression) + count * sizeof(expression->ops[0]));
+    if (!expression)
+        return NULL;
+    expression->count = (uint32_t)count;
+    for (size_t i = 0; i < count; i++)
+        expression->ops[i] = (struct gmr__op){ops[i].atom, ops[i].number, ops[i].number2, ops[i].offset};
+    return expression;
+}
+
+static bool set_cfa(struct gmr__rules *rules, struct gmr__rule *rule, Dwarf_Frame *frame)
+{
+    Dwarf_Op *ops;
+    size_t count;
+    if (dwarf_frame_cfa(frame, &ops, &count) != 0 || count == 0)
+        return false;
+    if (count == 1 && ops[0].atom == DW_OP_bregx && ops[0].number < GMR__MAX_REGS) {
+        rule->cfa_reg = (uint8_t)ops[0].number;
+        rule->cfa_offset = (int64_t)ops[0].number2;
+        return true;
+    }
+    if (count == 1 && ops[0].atom >= DW_OP_breg0 && ops[0].atom <= DW_OP_breg31) {
+        rule->cfa_reg = (uint8_t)(ops[0].atom - DW_OP_breg0);
+        rule->cfa_offset = (int64_t)ops[0].number;
+        return true;
+    }
+    rule->cfa_expression = keep_ops(rules, ops, count);
+    return rule->cfa_expression != NULL;
+}
+
+/* One register's location as libdw gives it: [CFA] [+ offset] [is the value], [register], or any expression. */
+static bool set_reg(struct gmr__rules *rules, struct gmr__reg_rule *reg, const Dwarf_Op *ops, size_t count)
+{
+    bool value = count && ops[count - 1].atom == DW_OP_stack_value;
+    size_t plain = count - value;
+    reg->offset = 0;
+    reg->expression = NULL;
+    if (plain >= 1 && plain <= 2 && ops[0].atom == DW_OP_call_frame_cfa &&
+        (plain == 1 || ops[1].atom == DW_OP_plus_uconst)) {
+        int64_t offset = plain == 2 ? (int64_t)ops[1].number : 0;
+        if (offset == (int32_t)offset) {
+            reg->kind = value ? GMR__REG_CFA : GMR__REG_AT_CFA;
+            reg->offset = (int32_t)offset;
+            return true;
+        }
+    }
+    if (count == 1 && ops[0].atom == DW_OP_regx && ops[0].number < GMR__MAX_REGS) {
+        reg->kind = GMR__REG_COPY;
+        reg->other = (uint8_t)ops[0].number;
+        return true;
+    }
+    if (count == 1 && ops[0].atom >= DW_OP_reg0 && ops[0].atom <= DW_OP_reg31) {
+        reg->kind = GMR__REG_COPY;
+        reg->other = (uint8_t)(ops[0].atom - DW_OP_reg0);
+        return true;
+    }
+    reg->kind = value ? GMR__REG_VALUE : GMR__REG_AT;
+    reg->expression = keep_ops(rules, ops, count);
+    return reg->expression != NULL;
+}
+
+static bool convert(struct gmr__rules *rules, struct gmr__rule *rule, Dwarf_Frame *frame)
+{
+    struct gmr__reg_rule found[GMR__MAX_REGS];
+    bool signal;
+    int return_reg = dwarf_frame_info(frame, NULL, NULL, &signal);
+    if (return_reg < 0 || return_reg >= GMR__MAX_REGS || !set_cfa(rules, rule, frame))
+        return false;
+    rule->kind = GMR__RULE_CFI;
+    rule->return_reg = (uint8_t)return_reg;
+    rule->signal = signal;
+    unsigned count = 0;
+    for (int number = 0; number < GMR__MAX_REGS; number++) {
+        Dwarf_Op memory[3], *ops;
+        size_t op_count;
+        if (dwarf_frame_register(frame, number, memory, &ops, &op_count) != 0)
+            continue;
+        if (op_count) {
+            found[count].reg = (uint8_t)number;
+            if (!set_reg(rules, &found[count], ops, op_count))
+                return false;
+            count++;
+        } else if (ops) { /* undefined; NULL would be: unchanged */
+            rule->undefined |= 1ULL << number;
+            rule->outermost = rule->outermost || number == return_reg;
+        }
+    }
+    struct gmr__reg_rule *regs = take(rules, (count + 1) * sizeof(*regs));
+    if (!regs)
+        return false;
+    memcpy(regs, found, count * sizeof(*regs));
+    rule->regs = regs;
+    rule->reg_count = (uint8_t)count;
+    return true;
+}
+
+/* ---------------------------------------------------------------------------------------- making one */
+
+static bool from_cfi(struct gmr__rules *rules, struct gmr__rule *rule, Dwarf_CFI *cfi, uint64_t address)
+{
+    Dwarf_Frame *frame = NULL;
+    if (!cfi || dwarf_cfi_addrframe(cfi, address, &frame) != 0 || !frame)
+        return false;
+    bool done = convert(rules, rule, frame);
+    free(frame);
+    return done;
+}
+
+static void make(struct gmr__rules *rules, struct gmr__rule *rule, uint64_t pc, bool activation)
+{
+    uint64_t lookup = activation ? pc : pc - 1;
+    unsigned char code[GMR__SIGRETURN_BYTES];
+    const struct gmr__map *map = gmr__snapshot_map(rules->snapshot, lookup);
+    const struct gmr__module *module = gmr__modules_find(rules->modules, lookup);
+    rule->module = module ? module->path : NULL;
+    if (!map || !map->exec) {
+        rule->kind = GMR__RULE_NO_CODE;
+        return;
+    }
+    /* Looked for at pc itself: what "returns" there was made by the kernel, no call stands in front of it. */
+    if (gmr__snapshot_read(rules->snapshot, NULL, pc, code, sizeof(code)) == 0 && gmr__arch_is_sigreturn(code)) {
+        rule->kind = GMR__RULE_SIGRETURN;
+        rule->signal = true;
+        return;
+    }
+    if (module) {
+        Dwarf_CFI *eh_frame = NULL, *debug_frame = NULL;
+        uint64_t eh_bias = 0, debug_bias = 0;
+        gmr__module_cfi(rules->modules, module, &eh_frame, &eh_bias, &debug_frame, &debug_bias);
+        if (from_cfi(rules, rule, eh_frame, lookup - eh_bias) ||
+            from_cfi(rules, rule, debug_frame, lookup - debug_bias))
+            return;
+    }
+    const char *path = rule->module;
+    *rule = (struct gmr__rule){.kind = GMR__RULE_NO_CFI, .module = path};
+}
+
+static size_t slot_of(const struct gmr__rules *rules, uint64_t key)
+{
+    size_t mask = rules->slot_count - 1, at = (size_t)(key * 0x9e3779b97f4a7c15ULL >> 20) & mask;
+    while (rules->slots[at].key && rules->slots[at].key != key)
+        at = (at + 1) & mask;
+    return at;
+}
+
+static bool grow(struct gmr__rules *rules)
+{
+    struct gmr__rule *old = rules->slots;
+    size_t old_count = rules->slot_count;
+    struct gmr__rule *slots = calloc(old_count * 2, sizeof(*slots));
+    if (!slots)
+        return false;
+    rules->slots = slots;
+    rules->slot_count = old_count * 2;
+    for (size_t i = 0; i < old_count; i++)
+        if (old[i].key)
+            slots[slot_of(rules, old[i].key)] = old[i];
+    free(old);
+    return true;
+}
+
+const struct gmr__rule *gmr__rules_find(struct gmr__rules *rules, uint64_t pc, bool activation)
+{
+    /* User addresses leave the upper bits free; pc 0 is legal (a call of a null pointer). */
+    uint64_t key = pc << 2 | (uint64_t)activation << 1 | 1;
+    size_t at = slot_of(rules, key);
+    if (rules->slots[at].key)
+        return &rules->slots[at];
+    if (rules->used * 2 >= rules->slot_count) {
+        if (!grow(rules))
+            return NULL;
+        at = slot_of(rules, key);
+    }
+    struct gmr__rule rule = {0};
+    make(rules, &rule, pc, activation);
+    rule.key = key;
+    rules->slots[at] = rule;
+    rules->used++;
+    return &rules->slots[at];
+}
