@@ -145,6 +145,12 @@ static void put_value(struct gmr__pystr *p, struct gmr__event *e)
     }
 }
 
+static void end_of_key(struct gmr__pystr *p)
+{
+    put(p, &p->quote, 1);
+    put_str(p, ": ");
+}
+
 static void next_event(struct gmr__pystr *p)
 {
     struct gmr__event e;
@@ -164,6 +170,8 @@ static void next_event(struct gmr__pystr *p)
         put(p, &p->quote, 1);
         p->key = e.key.bytes;
         p->key_left = e.key.count;
+        if (!p->key_left)
+            end_of_key(p);
         return;
     } else {
         if (!p->key)
@@ -181,10 +189,8 @@ static void next_of_key(struct gmr__pystr *p)
     size_t taken = put_pair(p, p->key, p->key_left) ? 2 : 1;
     p->key += taken;
     p->key_left -= taken;
-    if (!p->key_left) {
-        put(p, &p->quote, 1);
-        put_str(p, ": ");
-    }
+    if (!p->key_left)
+        end_of_key(p);
 }
 
 static void next_of_string(struct gmr__pystr *p)

@@ -45,7 +45,7 @@ static const unsigned char *past_event(const unsigned char *at, const unsigned c
 }
 
 /* Past a whole child: a value, or a container or table with all that is in it. Only for what check() has walked through. */
-static const unsigned char *past_child(const unsigned char *at, const unsigned char *end)
+const unsigned char *gmr__past_child(const unsigned char *at, const unsigned char *end)
 {
     struct gmr__event e;
     unsigned depth = 0;
@@ -207,7 +207,7 @@ static int put_children(struct replay *r, const unsigned char *at, bool map, boo
     size_t first = r->index_used, count = 0;
     int error = 0;
     const unsigned char *child = at;
-    for (; sort && !at_end(r, child) && first + count < r->index_cap; child = past_child(child, r->end))
+    for (; sort && !at_end(r, child) && first + count < r->index_cap; child = gmr__past_child(child, r->end))
         r->index[first + count++] = (uint32_t)(child - r->base);
     if (sort && at_end(r, child)) {
         heapsort_children(r, map, r->index + first, count);
@@ -219,7 +219,7 @@ static int put_children(struct replay *r, const unsigned char *at, bool map, boo
     }
     if (sort)
         r->mask |= GMR__REPLAY_UNSORTED;
-    for (child = at; !at_end(r, child) && !error; child = past_child(child, r->end))
+    for (child = at; !at_end(r, child) && !error; child = gmr__past_child(child, r->end))
         error = put_child(r, child);
     return error;
 }

@@ -42,7 +42,7 @@ static void spaces(struct gmr_writer *w, size_t count)
         gmr__out(w, " ", 1);
 }
 
-static void banner(struct gmr_writer *w, const char *title)
+void gmr__text_banner(struct gmr_writer *w, const char *title)
 {
     size_t width = characters(title), pad = width < 64 ? 64 - width : 0;
     gmr__out(w, rule, 72);
@@ -57,7 +57,7 @@ static void banner(struct gmr_writer *w, const char *title)
 
 static void text_doc_begin(struct gmr_writer *w, const struct gmr__doc *doc)
 {
-    banner(w, "Guru Meditation");
+    gmr__text_banner(w, "Guru Meditation");
     gmr__out(w, bars, 72);
     gmr__out_str(w, "\n\n\n");
 }
@@ -78,7 +78,7 @@ static void text_section_begin(struct gmr_writer *w, const struct gmr__section_h
 {
     char room[GMR__MAX_KEY + 1];
     w->any_line = w->raw_open = false;
-    banner(w, gmr__key(title, room));
+    gmr__text_banner(w, gmr__key(title, room));
 }
 
 static void text_section_end(struct gmr_writer *w, enum gmr__status status, const char *reason, const char *next_step)

@@ -70,25 +70,28 @@ static void row(struct gmr_writer *w, const char *const *cells)
 
 void gmr__text_table_begin(struct gmr_writer *w, const char *key)
 {
-    if (key) {
+    if (key && !w->flat_table) {
         gmr__text_line(w, w->depth);
         gmr__escape_whole(w, GMR__ESCAPE_TEXT, key);
         gmr__out_str(w, w->style[STYLE_DICT_SEP]);
     }
-    gmr__text_line(w, w->depth + 1);
+    gmr__text_line(w, w->flat_table ? 0 : w->depth + 1);
     row(w, NULL);
-    gmr__text_line(w, w->depth + 1);
+    gmr__text_line(w, w->flat_table ? 0 : w->depth + 1);
     for (int i = 0; i < GMR__TEXT_WIDTH; i++)
         gmr__out(w, "-", 1);
 }
 
 void gmr__text_table_row(struct gmr_writer *w, const char *const *cells)
 {
-    gmr__text_line(w, w->depth + 1);
+    gmr__text_line(w, w->flat_table ? 0 : w->depth + 1);
     row(w, cells);
 }
 
 void gmr__text_table_end(struct gmr_writer *w)
 {
-    gmr__text_line(w, w->depth + 1); /* the table's text ends in a newline, hence a last, empty line of the sub-model */
+    gmr__text_line(w, w->flat_table
+                          ? 0
+                          : w->depth +
+                                1); /* the table's text ends in a newline, hence a last, empty line of the sub-model */
 }

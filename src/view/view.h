@@ -115,6 +115,7 @@ struct gmr_writer {
     char columns[1536];
     unsigned short column_at[GMR__MAX_COLUMNS];
     /* text */
+    bool flat_table; /* a table that stands alone: no key, no indent */
     bool any_line, raw_open, string_multiline;
     char style[GMR__STYLES][GMR__MAX_STYLE];
     unsigned style_set; /* bit n: style[n] is not NULL */
@@ -180,6 +181,15 @@ int gmr__put_scalar(struct gmr_writer *w, const char *key, const struct gmr__sca
 /* The key as it is written: cut to GMR__MAX_KEY, in `room` where it must be. */
 const char *gmr__key(const char *key, char room[GMR__MAX_KEY + 1]);
 
+/* writer_as.c: data outside a document (generic.c) */
+void gmr__writer_style(struct gmr_writer *w, const struct gmr_text_style *style);
+void gmr__bare_begin(struct gmr_writer *w, const char *xml_name);
+void gmr__bare_end(struct gmr_writer *w);
+void gmr__xml_root(struct gmr_writer *w, const char *name);
+void gmr__xml_root_end(struct gmr_writer *w);
+/* sort_as.c: past the child at `at`, with all that is in it; `end` if it is cut. */
+const unsigned char *gmr__past_child(const unsigned char *at, const unsigned char *end);
+
 /* doc_as.c */
 void gmr__record_section(struct gmr_writer *w, enum gmr__status status, const char *reason, const char *next_step);
 void gmr__put_report(struct gmr_writer *w, const struct gmr__doc *doc, const struct gmr__cost *cost);
@@ -187,6 +197,7 @@ const char *gmr__status_name(enum gmr__status status);
 
 /* text_as.c: also for tables. */
 void gmr__text_line(struct gmr_writer *w, unsigned indent);
+void gmr__text_banner(struct gmr_writer *w, const char *title);
 /* text_table_as.c */
 void gmr__text_table_begin(struct gmr_writer *w, const char *key);
 void gmr__text_table_row(struct gmr_writer *w, const char *const *cells);

@@ -27,7 +27,7 @@ static void set_style(struct gmr_writer *w, int which, const char *text, const c
     }
 }
 
-static void set_styles(struct gmr_writer *w, const struct gmr_text_style *style)
+void gmr__writer_style(struct gmr_writer *w, const struct gmr_text_style *style)
 {
     set_style(w, STYLE_INDENT, style->indent_str, "  ");
     set_style(w, STYLE_KEY_SEP, style->key_sep, " = ");
@@ -68,7 +68,7 @@ struct gmr_writer *gmr__writer_init(void *place, size_t place_bytes, int view, i
     w->bare = view == GMR__VIEW_WIRE;
     w->container[0] = GMR__MAP;
     struct gmr_text_style standard = {0};
-    set_styles(w, &standard);
+    gmr__writer_style(w, &standard);
     return w;
 }
 
@@ -101,6 +101,22 @@ int gmr__doc_begin(struct gmr_writer *w, const struct gmr__doc *doc)
     w->ops->doc_begin(w, doc);
     gmr__out_event(w);
     return w->error;
+}
+
+void gmr__bare_begin(struct gmr_writer *w, const char *xml_name)
+{
+    if (w->view == GMR_VIEW_JSON)
+        gmr__out(w, "{", 1);
+    else if (w->view == GMR_VIEW_XML)
+        gmr__xml_root(w, xml_name);
+}
+
+void gmr__bare_end(struct gmr_writer *w)
+{
+    if (w->view == GMR_VIEW_JSON)
+        gmr__out(w, "}", 1);
+    else if (w->view == GMR_VIEW_XML)
+        gmr__xml_root_end(w);
 }
 
 /* FNV-1a; a collision only costs a title a needless " (2)". */
@@ -168,7 +184,7 @@ int gmr__section_begin(struct gmr_writer *w, const struct gmr__section_head *hea
     w->depth = 0;
     w->any[0] = false;
     w->container[0] = head->shape == GMR__SHAPE_LIST ? GMR__LIST : GMR__MAP;
-    set_styles(w, &head->style);
+    gmr__writer_style(w, &head->style);
     if (!w->skip)
         w->ops->section_begin(w, head, head->title ? head->title : head->name);
     w->in_own = own;

@@ -139,6 +139,16 @@ static void xml_section_end(struct gmr_writer *w, enum gmr__status status, const
     finish(w);
 }
 
+void gmr__xml_root(struct gmr_writer *w, const char *name)
+{
+    start(w, name);
+}
+
+void gmr__xml_root_end(struct gmr_writer *w)
+{
+    finish(w);
+}
+
 static void start_child(struct gmr_writer *w, const char *key)
 {
     close_tag(w);
