@@ -2,6 +2,8 @@
 BUILD ?= build
 PREFIX ?= /usr/local
 DESTDIR ?=
+# for make soak and make fuzz
+MINUTES ?= 10
 
 all: setup
 	@test -f $(BUILD)/build.ninja || meson setup $(BUILD) --prefix=$(PREFIX)
@@ -10,14 +12,41 @@ all: setup
 setup:
 	@tools/setup
 
+# The example daemon and an unmodified redis-server, each reporting itself.
+demo: all
+	@tools/demo $(BUILD)
+
+# All tests; the last line is "N passed, N failed".
 check: all
 	@tests/check $(BUILD)
 
+# Side by side with gdb and eu-stack: a table.
+bench: all
+	@tests/bench/bench $(BUILD)
+
+# Every parser fed with garbage, for MINUTES.
+fuzz: all
+	@tests/fuzz/run $(BUILD) $(MINUTES)
+
+# Two reports a second for MINUTES, watching memory, descriptors and threads.
+soak: all
+	@/usr/bin/python3 tests/soak/soak.py --build $(BUILD) --minutes $(MINUTES)
+
+# Counts what the tests put gmr through, into doc/reliability.md.
+reliability: all
+	@/usr/bin/python3 tools/reliability --build $(BUILD)
+
 install: all
 	@meson configure $(BUILD) -Dprefix=$(PREFIX)
-	@DESTDIR=$(DESTDIR) meson install -C $(BUILD)
+	@DESTDIR=$(abspath $(DESTDIR)) meson install -C $(BUILD)
+
+format:
+	@tools/lint --fix
+
+lint:
+	@tools/lint
 
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all setup check install clean
+.PHONY: all setup demo check bench fuzz soak reliability install format lint clean

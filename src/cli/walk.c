@@ -1,0 +1,197 @@
+/*
+ * cli/walk.c - the one walk over a report's sections that `gmr report` and the inspector share.
+ *
+ * The gmr command only. The process is copied first, in one go, so that all that follows - questions to the target, unwinding,
+ * symbols - sees it as it was and leaves it alone.
+ */
+#include "cli/walk.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "report/order.h"
+#if __has_include("capture/capture.h")
+#include "capture/capture.h"
+#else
+#include "snapshot/snapshot.h"
+struct gmr__capture_options {
+    size_t stack_bytes;
+    uint64_t deadline_ns;
+    bool stop_all;
+};
+#define gmr__capture_ptrace(pid, options, out) ((void)(options), -ENOSYS)
+#define gmr__snapshot_free(snapshot) ((void)(snapshot))
+#endif
+#if __has_include("section/analysis.h")
+#include "section/analysis.h"
+#endif
+#include "sys/sys.h"
+
+struct gmr__walk {
+    struct gmr__walk_options options;
+    struct gmr__snapshot *snapshot;
+    struct gmr__analysis *analysis;
+    char problem[256];
+};
+
+static bool name_in_list(const char *list, const char *name)
+{
+    size_t bytes = strlen(name);
+    for (const char *at = list; at; at = strchr(at, ',') ? strchr(at, ',') + 1 : NULL)
+        if (strncmp(at, name, bytes) == 0 && (at[bytes] == ',' || at[bytes] == '\0'))
+            return true;
+    return false;
+}
+
+bool gmr__walk_wants(const struct gmr__walk_options *options, const char *name)
+{
+    /* Stacks hold what threads and green threads refer to: one without the other can't be read. */
+    if (options->sections && strcmp(name, "stacks") == 0)
+        return name_in_list(options->sections, "stacks") || name_in_list(options->sections, "threads") ||
+               name_in_list(options->sections, "green_threads");
+    return !options->sections || name_in_list(options->sections, name);
+}
+
+bool gmr__walk_sections_known(const char *list, const char **unknown, size_t *bytes)
+{
+    for (const char *at = list; at; at = strchr(at, ',') ? strchr(at, ',') + 1 : NULL) {
+        bool known = false;
+        *unknown = at;
+        *bytes = strcspn(at, ",");
+        for (const struct gmr__order_entry *entry = gmr__report_order; entry->name && !known; entry++)
+            known = strlen(entry->name) == *bytes && strncmp(entry->name, at, *bytes) == 0;
+        if (!known)
+            return false;
+    }
+    return true;
+}
+
+/* ------------------------------------------------------------------------------------------------ capture */
+
+static struct gmr__snapshot *capture(struct gmr__walk *walk)
+{
+    const struct gmr__walk_options *options = &walk->options;
+    struct gmr__snapshot *snapshot = NULL;
+    struct gmr__capture_options capture = {
+        .stack_bytes = options->max_stack_bytes,
+        .deadline_ns = options->deadline_ns,
+        .stop_all = options->all_at_once,
+    };
+    int status = gmr__capture_ptrace(options->pid, &capture, &snapshot);
+    if (status < 0)
+        snprintf(walk->problem, sizeof(walk->problem), "the process could not be captured: %s", strerror(-status));
+    return snapshot;
+}
+
+static bool wants_capture(const struct gmr__walk_options *options)
+{
+    for (const struct gmr__order_entry *entry = gmr__report_order; entry->name; entry++)
+        if (entry->half == GMR__HALF_INSPECTOR && gmr__walk_wants(options, entry->name))
+            return true;
+    return false;
+}
+
+struct gmr__walk *gmr__walk_new(const struct gmr__walk_options *options)
+{
+    struct gmr__walk *walk = calloc(1, sizeof(*walk));
+    if (!walk)
+        return NULL;
+    walk->options = *options;
+    if (!wants_capture(options))
+        return walk;
+    walk->snapshot = capture(walk);
+    return walk;
+}
+
+void gmr__walk_free(struct gmr__walk *walk)
+{
+    if (!walk)
+        return;
+    gmr__snapshot_free(walk->snapshot);
+    free(walk);
+}
+
+bool gmr__walk_captured(const struct gmr__walk *walk)
+{
+    return walk->snapshot && walk->snapshot->thread_count > 0;
+}
+
+const char *gmr__walk_method(const struct gmr__walk *walk)
+{
+    return walk->snapshot && walk->snapshot->method ? walk->snapshot->method : "none";
+}
+
+void gmr__walk_cost(const struct gmr__walk *walk, uint64_t started_ns, struct gmr__cost *cost)
+{
+    memset(cost, 0, sizeof(*cost));
+    cost->wall_ns = gmr__now_ns() - started_ns;
+    if (!walk->snapshot)
+        return;
+    cost->known_pause = true;
+    cost->pause_max_ns = walk->snapshot->pause_max_ns;
+    cost->pause_median_ns = walk->snapshot->pause_median_ns;
+    cost->copied_bytes = walk->snapshot->copied_bytes;
+}
+
+/* ------------------------------------------------------------------------------------------------ sections */
+
+static int end_section(struct gmr_writer *w, const struct gmr__section_status *status, bool *partial)
+{
+    if (status->status == GMR__PARTIAL || status->status == GMR__FAILED)
+        *partial = true;
+    return gmr__section_end(w, status->status, status->reason[0] ? status->reason : NULL,
+                            status->next_step[0] ? status->next_step : NULL);
+}
+
+int gmr__walk_proc_section(const struct gmr__walk_options *options, struct gmr_writer *w,
+                           const struct gmr__proc_section *section, bool *partial)
+{
+    struct gmr__target target = {.pid = options->pid, .proc = "/proc", .deadline_ns = options->deadline_ns};
+    struct gmr__section_status status = {.status = GMR__OK};
+    gmr__section_begin(w, &section->head);
+    section->run(w, &target, &status);
+    return end_section(w, &status, partial);
+}
+
+static const struct gmr__section_head *inspector_head(const char *name)
+{
+    static const struct gmr__section_head heads[] = {
+        {.name = "threads", .title = "Threads", .shape = GMR__SHAPE_LIST},
+        {.name = "green_threads", .title = "Green Threads", .shape = GMR__SHAPE_LIST},
+        {.name = "stacks", .title = "Stacks", .shape = GMR__SHAPE_LIST, .flags = GMR__SECTION_STRUCTURED},
+    };
+    for (size_t i = 0; i < sizeof(heads) / sizeof(heads[0]); i++)
+        if (strcmp(heads[i].name, name) == 0)
+            return &heads[i];
+    return NULL;
+}
+
+static int inspector_section(struct gmr__walk *walk, struct gmr_writer *w, const char *name, bool *partial)
+{
+    struct gmr__section_status status = {.status = GMR__FAILED};
+    const struct gmr__section_head *head = inspector_head(name);
+    if (!head)
+        return 0;
+    gmr__section_begin(w, head);
+    snprintf(status.reason, sizeof(status.reason), "%s", walk->problem);
+    return end_section(w, &status, partial);
+}
+
+int gmr__walk_sections(struct gmr__walk *walk, struct gmr_writer *w, gmr__walk_target_half target_half, void *userdata,
+                       bool *partial)
+{
+    int status = 0;
+    for (const struct gmr__order_entry *entry = gmr__report_order; entry->name && status == 0; entry++) {
+        if (!gmr__walk_wants(&walk->options, entry->name))
+            continue;
+        if (entry->half == GMR__HALF_TARGET)
+            status = target_half(userdata, w, entry->name, partial);
+        else if (entry->half == GMR__HALF_PROC)
+            status = gmr__walk_proc_section(&walk->options, w, entry->proc, partial);
+        else
+            status = inspector_section(walk, w, entry->name, partial);
+    }
+    return status ? status : gmr__writer_error(w);
+}
