@@ -85,6 +85,7 @@ struct gmr__green_thread {
     struct gmr__regs regs;
     bool activation;          /* regs' pc is an instruction about to run (a new one's entry), not a return address */
     struct gmr__segment copy; /* e.g. put together from the heap, for libraries that copy stacks away */
+    bool copy_lasts;          /* copy.data was made with gmr__green_alloc: take the bytes over as they are */
 
     struct gmr__language_stack language; /* language.language NULL: none */
     const char *problem;                 /* why something of the above is missing: a sentence */

@@ -1,0 +1,75 @@
+/*
+ * green/reader.h - the registry of a target as the inspector reads it; shared by reader*.c.
+ */
+#ifndef GMR_GREEN_READER_H
+#define GMR_GREEN_READER_H
+
+#include "green/context.h"
+#include "green/registry.h"
+#include "green/set.h"
+
+#define GMR__READER_ROOTS 4 /* a program may hold libgmr twice: linked in and preloaded */
+#define GMR__READER_SHAPES 256
+
+/* What was copied for one record. */
+struct gmr__copied {
+    unsigned char *stack; /* bytes from stack_start */
+    unsigned char *block; /* BLOCK: the context's bytes */
+    struct gmr__detail *detail;
+    uint64_t stack_start; /* sp or S */
+    uint32_t stack_got, stack_cap;
+    uint16_t shape; /* index + 1; 0: not looked at, UINT16_MAX: unreadable */
+    uint16_t block_cap;
+    bool fresh;       /* copied while it stood still */
+    bool copied_away; /* `stack` holds bytes that the library had copied away */
+};
+
+struct gmr__slab {
+    uint64_t address;
+    uint32_t count; /* records in use or once used */
+    uint32_t ahead_count;
+    struct gmr__record ahead[GMR__SLAB_RECORDS]; /* as they were before the stop */
+    struct gmr__record now[GMR__SLAB_RECORDS];
+    struct gmr__copied copied[GMR__SLAB_RECORDS];
+};
+
+struct gmr__root {
+    uint64_t address;
+    struct gmr__registry registry;
+    struct gmr__slab **slabs;
+    size_t slab_count, slab_cap;
+    uint64_t left_out; /* records past the limit */
+};
+
+struct gmr__reader {
+    struct gmr__root roots[GMR__READER_ROOTS];
+    size_t root_count;
+    struct gmr__shape shapes[GMR__READER_SHAPES];
+    uint64_t shape_address[GMR__READER_SHAPES];
+    size_t shape_count;
+    uint64_t guard;
+    bool has_guard;
+    uint64_t records; /* live ones seen in the last reading */
+    uint64_t unreadable_layouts, unreadable_slabs;
+    bool stopped;           /* collect was called */
+    unsigned char *reserve; /* memory touched beforehand, for stacks that grew until the stop */
+    size_t reserve_left;
+    struct {
+        uint64_t address;
+        const char *text;
+    } * strings; /* cache of strings by their address */
+    size_t string_count, string_cap;
+};
+
+/* reader.c */
+int gmr__reader_records(struct gmr__green *green, struct gmr__reader *reader, bool ahead);
+const struct gmr__shape *gmr__reader_shape(struct gmr__green *green, struct gmr__reader *reader,
+                                           const struct gmr__record *record, struct gmr__copied *copied);
+/* reader_copy.c: contexts, stacks, details of the records that `wanted` picks. */
+void gmr__reader_copy_ahead(struct gmr__green *green, struct gmr__reader *reader);
+void gmr__reader_copy_stopped(struct gmr__green *green, struct gmr__reader *reader);
+/* reader_emit.c */
+int gmr__reader_emit(struct gmr__green *green, struct gmr__reader *reader);
+const char *gmr__reader_string(struct gmr__green *green, struct gmr__reader *reader, uint64_t address);
+
+#endif

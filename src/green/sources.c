@@ -1,0 +1,12 @@
+/*
+ * green/sources.c - the kinds of green threads that a report looks for, in this order.
+ *
+ * Inspector only; data.
+ */
+#include "green/sources.h"
+
+const struct gmr__green_source *const gmr__green_sources[] = {
+    &gmr__green_source_registry,
+    &gmr__green_source_python,
+    NULL,
+};

@@ -1,0 +1,12 @@
+/*
+ * green/sources.h - every source of green threads by name; sources.c puts them in order.
+ */
+#ifndef GMR_GREEN_SOURCES_H
+#define GMR_GREEN_SOURCES_H
+
+#include "green/green.h"
+
+extern const struct gmr__green_source gmr__green_source_registry; /* gmr/green.h: what the program tells */
+extern const struct gmr__green_source gmr__green_source_python;   /* Python threads, greenlets, asyncio tasks */
+
+#endif
