@@ -16,7 +16,5 @@ extern const unsigned gmr__arch_result;
 
 /* Undoes glibc's PTR_MANGLE. */
 uint64_t gmr__arch_demangle(uint64_t value, uint64_t guard);
-/* Does a call instruction end at the end of these 8 bytes? */
-bool gmr__arch_call_before(const unsigned char before[8]);
 
 #endif

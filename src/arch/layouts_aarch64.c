@@ -61,12 +61,3 @@ uint64_t gmr__arch_demangle(uint64_t value, uint64_t guard)
 {
     return value ^ guard;
 }
-
-bool gmr__arch_call_before(const unsigned char before[8])
-{
-    uint32_t instruction =
-        (uint32_t)before[4] | (uint32_t)before[5] << 8 | (uint32_t)before[6] << 16 | (uint32_t)before[7] << 24;
-    /* bl; blr and its authenticating forms */
-    return instruction >> 26 == 0x25 || (instruction & 0xfffffc1f) == 0xd63f0000 ||
-           (instruction & 0xfefff800) == 0xd63f0800;
-}

@@ -51,25 +51,3 @@ uint64_t gmr__arch_demangle(uint64_t value, uint64_t guard)
 {
     return (value >> 17 | value << 47) ^ guard;
 }
-
-bool gmr__arch_call_before(const unsigned char before[8])
-{
-    if (before[3] == 0xe8)
-        return true; /* call rel32 */
-    /* call r/m: ff /2, whose length follows from ModRM and SIB */
-    for (unsigned length = 2; length <= 7; length++) {
-        const unsigned char *at = before + 8 - length;
-        if (at[0] != 0xff || (at[1] >> 3 & 7) != 2)
-            continue;
-        unsigned mod = at[1] >> 6, rm = at[1] & 7, need = 2;
-        if (mod != 3 && rm == 4)
-            need += 1 + (mod == 0 && (at[2] & 7) == 5 ? 4 : 0);
-        if (mod == 1)
-            need += 1;
-        else if (mod == 2 || (mod == 0 && rm == 5))
-            need += 4;
-        if (need == length)
-            return true;
-    }
-    return false;
-}

@@ -11,7 +11,7 @@
 #include <string.h>
 #include <sys/uio.h>
 
-#include "arch/green.h"
+#include "arch/code.h"
 #include "green/set.h"
 #include "sys/sys.h"
 
@@ -139,9 +139,10 @@ bool gmr__green_is_code(struct gmr__green *green, uint64_t address)
 
 bool gmr__green_is_return_address(struct gmr__green *green, uint64_t address)
 {
-    unsigned char before[8];
-    return gmr__green_is_code(green, address - 1) && gmr__green_read(green, address - 8, before, sizeof(before)) == 0 &&
-           gmr__arch_call_before(before);
+    unsigned char before[GMR__CALL_BYTES];
+    uint64_t target;
+    return gmr__green_is_code(green, address - 1) && gmr__green_read(green, address - GMR__CALL_BYTES, before, sizeof(before)) == 0 &&
+           gmr__arch_call_before(before, address, &target);
 }
 
 int gmr__green_pointer_guard(struct gmr__green *green, uint64_t *guard)
