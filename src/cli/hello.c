@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <jansson.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,16 +27,30 @@ static void take_text(json_t *map, const char *key, char *to, size_t cap)
             *at = '?';
 }
 
-static void take_triggers(json_t *list, struct gmr__hello *hello)
+/* "signal USR2, file /etc/x.touch, socket" */
+static void take_triggers(json_t *map, struct gmr__hello *hello)
 {
     size_t index, used = 0;
     json_t *item;
-    json_array_foreach(list, index, item)
+    char watched[160];
+    take_text(map, "watch_file", watched, sizeof(watched));
+    json_int_t signo = json_integer_value(json_object_get(map, "signal"));
+    const char *signal_name = signo > 0 && signo < NSIG ? sigabbrev_np((int)signo) : NULL;
+    json_array_foreach(json_object_get(map, "triggers"), index, item)
     {
-        const char *text = json_string_value(item);
-        if (text && used < sizeof(hello->triggers))
-            used += (size_t)snprintf(hello->triggers + used, sizeof(hello->triggers) - used, "%s%s", used ? ", " : "", text);
+        const char *text = json_string_value(item), *detail = "";
+        if (!text || used >= sizeof(hello->triggers))
+            continue;
+        if (strcmp(text, "signal") == 0)
+            detail = signal_name ? signal_name : "";
+        else if (strcmp(text, "file") == 0)
+            detail = watched;
+        used += (size_t)snprintf(hello->triggers + used, sizeof(hello->triggers) - used, "%s%s%s%s", used ? ", " : "", text,
+                                 *detail ? " " : "", detail);
     }
+    for (char *at = hello->triggers; *at; at++)
+        if ((unsigned char)*at < ' ' || *at == 0x7f)
+            *at = '?';
 }
 
 static int parse(const char *json, size_t bytes, struct gmr__hello *hello)
@@ -48,11 +63,9 @@ static int parse(const char *json, size_t bytes, struct gmr__hello *hello)
         return -EBADMSG;
     }
     take_text(map, "service", hello->service, sizeof(hello->service));
-    take_text(map, "version", hello->version, sizeof(hello->version));
+    take_text(map, "libgmr", hello->version, sizeof(hello->version));
     take_text(map, "log_dir", hello->log_dir, sizeof(hello->log_dir));
-    take_triggers(json_object_get(map, "triggers"), hello);
-    json_t *uptime = json_object_get(map, "uptime_seconds");
-    hello->uptime_seconds = json_is_number(uptime) ? json_number_value(uptime) : -1;
+    take_triggers(map, hello);
     json_decref(root);
     return 0;
 }
@@ -83,7 +96,6 @@ int gmr__hello_ask(int fd, uint64_t deadline_ns, struct gmr__hello *hello)
     struct gmr__sink_mem sink;
     int status = -ENOMEM;
     memset(hello, 0, sizeof(*hello));
-    hello->uptime_seconds = -1;
     void *place = malloc(gmr__writer_size());
     char *answer = malloc(ANSWER_MAX_BYTES);
     if (place && answer) {

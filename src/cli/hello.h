@@ -12,9 +12,8 @@
 
 struct gmr__hello {
     char service[128], version[32]; /* of libgmr; "" if not told */
-    char triggers[128];             /* "signal USR2, socket": what is armed */
-    char log_dir[256];              /* "" : standard error */
-    double uptime_seconds;          /* since setup; < 0: not told */
+    char triggers[256];             /* "signal USR2, socket": what is armed */
+    char log_dir[256];              /* "": standard error */
 };
 
 /* Asks over fd (closed afterwards). 0, or -errno: -ETIMEDOUT, -EBADMSG, ... */

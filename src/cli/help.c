@@ -68,7 +68,7 @@ static const char run[] =
 
 static const char list[] = "usage: gmr list\n"
                            "\n"
-                           "Lists the processes whose libgmr answers you: pid, service, version of libgmr, time since its setup, triggers armed.\n";
+                           "Lists the processes whose libgmr answers you: pid, service, version of libgmr, its age, triggers armed.\n";
 
 static const char trigger[] = "usage: gmr trigger PID|NAME\n"
                               "\n"

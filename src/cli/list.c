@@ -7,6 +7,7 @@
 #include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "cli/cli.h"
@@ -32,11 +33,18 @@ struct rows {
     size_t count, cap;
 };
 
-static void uptime_text(double seconds, char *to, size_t cap)
+/* How long the process has been running. */
+static void uptime_text(pid_t pid, char *to, size_t cap)
 {
-    if (seconds < 0)
+    struct gmr__process process;
+    struct timespec boot;
+    if (gmr__process_read(pid, &process) < 0 || clock_gettime(CLOCK_BOOTTIME, &boot) < 0) {
         snprintf(to, cap, "-");
-    else if (seconds < 120)
+        return;
+    }
+    double seconds = (double)boot.tv_sec - (double)process.start_ticks / (double)sysconf(_SC_CLK_TCK);
+    seconds = seconds < 0 ? 0 : seconds;
+    if (seconds < 120)
         snprintf(to, cap, "%.0fs", seconds);
     else if (seconds < 7200)
         snprintf(to, cap, "%.0fm", seconds / 60);
@@ -89,11 +97,11 @@ static void print_rows(const struct rows *rows)
         char up[32];
         if (i && row->pid == rows->rows[i - 1].pid)
             continue;
-        uptime_text(row->hello.uptime_seconds, up, sizeof(up));
+        uptime_text(row->pid, up, sizeof(up));
         if (row->status == 0)
             printf("%8d  %-20s %-9s %7s  %s\n", (int)row->pid, row->hello.service, row->hello.version, up, row->hello.triggers);
         else
-            printf("%8d  %-20s %-9s %7s  %s\n", (int)row->pid, row->name, "-", "-",
+            printf("%8d  %-20s %-9s %7s  %s\n", (int)row->pid, row->name, "-", up,
                    row->status == -ETIMEDOUT ? "does not answer (busy, stopped or stuck): gmr report still works"
                                              : "answers nonsense");
     }
