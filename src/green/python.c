@@ -99,7 +99,7 @@ static int collect(struct gmr__green *green, void *state)
     python->collected = true;
     gmr__peek_forget(&python->peek); /* what moved since must not be seen; types are read anew as needed */
     read_threads(python);
-    gmr__python_walk_young(python);
+    gmr__python_walk_stopped(python);
     gmr__python_read_greenlets(python);
     gmr__python_read_tasks(python);
     size_t count = 0, all = python->thread_count + python->green_count;
@@ -200,6 +200,8 @@ static void emit_green(struct gmr__python *python, const struct gmr__py_green *g
         thread.language.language = NULL;
     if (green->class == GMR__PY_GREENLET)
         gmr__python_greenlet_stack(python, green, &thread);
+    if (green->order >= GMR__PY_FROZEN)
+        thread.problem = "gc.freeze() has put it aside: Python's own gc.get_objects() does not list it";
     if (green->waits_for) {
         thread.wait_object = green->waits_for;
         thread.wait_reason = green->wait;
@@ -225,7 +227,7 @@ static int finish(struct gmr__green *green, void *state)
         if (!python->greens[i].gone &&
             !(python->greens[i].class == GMR__PY_TASK && python->greens[i].state == GMR__GREEN_DONE))
             emit_green(python, &python->greens[i]);
-    if (python->broken_list)
+    if (python->broken_lists)
         gmr__green_note(green, "The lists of Python's garbage collector could not be walked whole: greenlets and tasks"
                                " may be missing.");
     return 0;

@@ -79,12 +79,14 @@ struct gmr__py_thread {
     struct gmr__py_chain chain;
 };
 
+#define GMR__PY_FROZEN ((uint64_t)3 << 56)
+
 /* A greenlet or a task. */
 struct gmr__py_green {
     uint64_t address, type;
     enum gmr__py_class class;
     bool gone;
-    uint64_t order; /* as gc.get_objects() has them: what is young first */
+    uint64_t order; /* as gc.get_objects() has them, behind GMR__PY_FROZEN what gc.freeze() put aside */
     enum gmr__green_state state;
     uint64_t stack_start, stack_stop, stack_copy, stack_saved;
     unsigned char *stack; /* greenlets: bytes of the C stack from stack_start */
@@ -117,8 +119,8 @@ struct gmr__python {
     size_t thread_count, thread_room;
     struct gmr__py_green *greens;
     size_t green_count, green_room;
-    uint64_t switch_pc; /* where a suspended greenlet's native stack goes on, 0: unknown */
-    bool broken_list;   /* a list of the collector did not hold together */
+    uint64_t switch_pc;    /* where a suspended greenlet's native stack goes on, 0: unknown */
+    unsigned broken_lists; /* of the collector: those that did not lead to their end */
     bool collected;
     const char *problem;
 };
@@ -146,8 +148,8 @@ void gmr__python_language(struct gmr__python *python, const struct gmr__py_chain
                           struct gmr__language_stack *language);
 
 /* python_heap.c */
-void gmr__python_walk_heap(struct gmr__python *python);  /* target running */
-void gmr__python_walk_young(struct gmr__python *python); /* at the stop: what was made since */
+void gmr__python_walk_heap(struct gmr__python *python);    /* target running */
+void gmr__python_walk_stopped(struct gmr__python *python); /* at the stop: what was made since, what moved */
 /* The interpreters' addresses; bounded. */
 size_t gmr__python_interpreters(struct gmr__python *python, uint64_t *to, size_t cap);
 

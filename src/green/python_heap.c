@@ -2,9 +2,10 @@
  * green/python_heap.c - the lists of CPython's garbage collector: every greenlet and every asyncio task stands on one.
  *
  * Inspector only. The whole of the lists is walked while the target runs (a process with a few hundred thousand objects takes some
- * tens of milliseconds); at the stop only the young generation is, where everything new begins its life. The order is that of
- * gc.get_objects(): young to old. A list that moves underfoot or is damaged ends the walk of that list, and the report
- * says so if it can't be walked whole in three attempts.
+ * tens of milliseconds); at the stop only the young generation is, where everything new begins its life, and those older
+ * ones that could not be walked to their end in three attempts because they moved. The order is that of gc.get_objects():
+ * young to old; last what gc.freeze() has put aside, which gc.get_objects() leaves out. A list that is damaged ends its walk,
+ * and the report says so.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -12,11 +13,11 @@
 #include "green/python.h"
 
 #define GENERATIONS 3
+#define PERMANENT 80        /* from the first generation to what gc.freeze() keeps: the same from 3.8 to 3.13 */
 #define GENERATION_BYTES 24 /* struct gc_generation: head (next, prev), threshold, count */
 #define HEAD_BYTES 16       /* PyGC_Head, in front of the object */
 #define MAX_INTERPRETERS 64
 #define MAX_OBJECTS 100000000u
-#define MAX_YOUNG 50000u
 #define MAX_GREEN 1000000u
 #define FLAGS 3u /* low bits of a link that the collector uses */
 
@@ -35,8 +36,6 @@ size_t gmr__python_interpreters(struct gmr__python *python, uint64_t *to, size_t
     }
     return count;
 }
-
-#define OLD ((uint64_t)1 << 32) /* orders of what the first walk met begin here */
 
 /* Remembers an object that is a greenlet or a task. The walk at the stop has the last word on the order. */
 static void meet(struct gmr__python *python, uint64_t object, uint64_t type, uint64_t order)
@@ -83,51 +82,44 @@ static bool walk_list(struct gmr__python *python, uint64_t head, uint64_t *order
         uint64_t words[4]; /* next, prev, reference count, type */
         if (gmr__peek(&python->peek, at, words, sizeof(words)) != 0)
             return false;
-        meet(python, at + HEAD_BYTES, words[3], OLD + (*order)++);
+        meet(python, at + HEAD_BYTES, words[3], (*order)++);
         at = words[0] & ~(uint64_t)FLAGS;
     }
     return true;
 }
 
-static uint64_t lists_of(const struct gmr__python *python, uint64_t interpreter)
+static uint64_t list_head(const struct gmr__python *python, uint64_t interpreter, int generation)
 {
-    return python->layout.runtime_gc ? python->runtime + python->layout.runtime_gc
-                                     : interpreter + python->layout.interpreter_gc;
+    uint64_t lists = python->layout.runtime_gc ? python->runtime + python->layout.runtime_gc
+                                               : interpreter + python->layout.interpreter_gc;
+    return lists + (generation < GENERATIONS ? (uint64_t)generation * GENERATION_BYTES : PERMANENT);
+}
+
+/* Generations in `which` (bit n: n, GENERATIONS: the permanent one); the mask of those that did not lead to their end. */
+static unsigned walk(struct gmr__python *python, unsigned which)
+{
+    uint64_t interpreters[MAX_INTERPRETERS];
+    size_t count = gmr__python_interpreters(python, interpreters, MAX_INTERPRETERS);
+    unsigned broken = 0;
+    gmr__peek_forget(&python->peek);
+    for (int g = 0; g <= GENERATIONS; g++)
+        for (size_t i = 0; (which >> g & 1) && i < count; i++) {
+            uint64_t order = ((uint64_t)g << 56) + ((uint64_t)i << 40);
+            if (!walk_list(python, list_head(python, interpreters[i], g), &order))
+                broken |= 1u << g;
+        }
+    return broken;
 }
 
 void gmr__python_walk_heap(struct gmr__python *python)
 {
-    uint64_t interpreters[MAX_INTERPRETERS];
-    size_t count = gmr__python_interpreters(python, interpreters, MAX_INTERPRETERS);
-    bool whole = false;
-    for (int attempt = 0; attempt < 3 && !whole && !gmr__green_out_of_time(python->green); attempt++) {
-        uint64_t order = 0;
-        whole = true;
-        gmr__peek_forget(&python->peek);
-        for (size_t i = 0; i < count; i++)
-            for (int g = 0; g < GENERATIONS; g++)
-                whole &= walk_list(python, lists_of(python, interpreters[i]) + (uint64_t)g * GENERATION_BYTES, &order);
-    }
-    python->broken_list = !whole;
+    unsigned left = (1u << (GENERATIONS + 1)) - 1;
+    for (int attempt = 0; attempt < 3 && left != 0 && !gmr__green_out_of_time(python->green); attempt++)
+        left = walk(python, left);
+    python->broken_lists = left | 1;
 }
 
-void gmr__python_walk_young(struct gmr__python *python)
+void gmr__python_walk_stopped(struct gmr__python *python)
 {
-    uint64_t interpreters[MAX_INTERPRETERS];
-    size_t count = gmr__python_interpreters(python, interpreters, MAX_INTERPRETERS);
-    uint64_t order = 0;
-    for (size_t i = 0; i < count; i++) {
-        uint64_t head = lists_of(python, interpreters[i]), words[4];
-        if (gmr__green_read(python->green, head, words, 8) != 0)
-            continue;
-        uint64_t at = words[0] & ~(uint64_t)FLAGS;
-        for (uint32_t steps = 0; at != head && at != 0 && steps < MAX_YOUNG; steps++) {
-            if (gmr__green_read(python->green, at, words, sizeof(words)) != 0)
-                break;
-            meet(python, at + HEAD_BYTES, words[3], order++);
-            at = words[0] & ~(uint64_t)FLAGS;
-            if (steps % 64 == 0 && gmr__green_out_of_time(python->green))
-                break;
-        }
-    }
+    python->broken_lists = walk(python, python->broken_lists);
 }
