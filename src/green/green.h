@@ -51,6 +51,7 @@ struct gmr__language_stack {
     const char *language; /* "python", "lua", "go": static */
     const struct gmr__language_frame *frames;
     uint32_t frame_count;
+    bool lasts; /* frames are gmr__green_alloc's and their texts gmr__green_intern's: taken over as they are */
     uint64_t interpreter_low, interpreter_high; /* 0, 0: unknown */
     const char *end;                            /* why it ends early, NULL if it doesn't */
 };

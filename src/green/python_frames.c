@@ -142,6 +142,7 @@ void gmr__python_language(struct gmr__python *python, const struct gmr__py_chain
                           struct gmr__language_stack *language)
 {
     *language = (struct gmr__language_stack){.language = "python",
+                                             .lasts = true,
                                              .interpreter_low = python->eval_low,
                                              .interpreter_high = python->eval_high,
                                              .end = chain->end};

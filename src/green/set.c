@@ -228,6 +228,8 @@ static bool copy_language(struct gmr__green *green, struct gmr__language_stack *
 {
     *to = *from;
     to->end = gmr__green_intern(green, from->end);
+    if (from->lasts)
+        return true;
     to->frames = NULL;
     if (!from->frame_count)
         return true;
