@@ -23,7 +23,7 @@
 struct reporter {
     struct gmr__workspace *workspace;
     struct gmr__watch watch;
-    struct gmr__client client;
+    struct gmr__guest client;
     uint64_t not_before_ns; /* the next triggered report: min_interval_ms */
     bool client_waits;      /* for the answer to "trigger" */
     char socket_path[160];
@@ -159,7 +159,7 @@ static void answer_sections(struct reporter *r, struct gmr__wish *wish)
     if (gmr__assemble(r->workspace, wish, &spool.sink) == 0)
         gmr__write_spool(r->client.fd, &spool, gmr__now_ns() + 5000000000u, false);
     gmr__spool_free(&spool);
-    gmr__client_drop(&r->client);
+    gmr__guest_drop(&r->client);
 }
 
 static void serve_client(struct reporter *r)
@@ -168,10 +168,10 @@ static void serve_client(struct reporter *r)
     struct gmr__wish wish = {.view = GMR__VIEW_WIRE,
                              .final_view = GMR_VIEW_TEXT,
                              .deadline_ns = gmr__now_ns() + (uint64_t)gmr__rt.settings->report_timeout_ms * 1000000u};
-    switch (gmr__client_read(&r->client, &wish, names, sizeof(names))) {
+    switch (gmr__guest_read(&r->client, &wish, names, sizeof(names))) {
     case GMR__VERB_HELLO:
-        gmr__client_hello(&r->client, r->workspace);
-        gmr__client_drop(&r->client);
+        gmr__guest_hello(&r->client, r->workspace);
+        gmr__guest_drop(&r->client);
         break;
     case GMR__VERB_SECTIONS:
         answer_sections(r, &wish);
@@ -195,7 +195,7 @@ static void answer_trigger(struct reporter *r)
     r->where[buf.used] = '\n';
     gmr__write_text(r->client.fd, r->where, buf.used + 1, gmr__now_ns() + 1000000000u);
     r->where[buf.used] = '\0';
-    gmr__client_drop(&r->client);
+    gmr__guest_drop(&r->client);
 }
 
 /* ---- waiting ---- */
@@ -237,11 +237,11 @@ static void wait_and_collect(struct reporter *r, uint32_t due)
         if (gmr__watch_look(&r->watch, wait[1].revents != 0))
             atomic_fetch_or(&gmr__rt.asked, GMR__ASK_FILE);
     if (wait[2].revents)
-        gmr__client_accept(&r->client);
+        gmr__guest_accept(&r->client);
     if (wait[3].revents)
         serve_client(r);
     else if (r->client.fd >= 0 && !r->client_waits && now >= r->client.deadline_ns)
-        gmr__client_drop(&r->client);
+        gmr__guest_drop(&r->client);
 }
 
 static bool handle(struct reporter *r)
@@ -279,7 +279,7 @@ void *gmr__reporter_main(void *unused)
     gmr__futex_wake((uint32_t *)&gmr__rt.started, 1);
     while (handle(r))
         wait_and_collect(r, atomic_load(&gmr__rt.asked));
-    gmr__client_drop(&r->client);
+    gmr__guest_drop(&r->client);
     if (gmr__rt.fds.listen >= 0)
         gmr__socket_end(r->socket_path);
     const int *fds = &gmr__rt.fds.wake;

@@ -180,14 +180,14 @@ void gmr__socket_end(const char *path)
 
 /* ---- clients ---- */
 
-void gmr__client_drop(struct gmr__client *client)
+void gmr__guest_drop(struct gmr__guest *client)
 {
     if (client->fd >= 0)
         gmr__close(client->fd);
     client->fd = -1;
 }
 
-void gmr__client_accept(struct gmr__client *client)
+void gmr__guest_accept(struct gmr__guest *client)
 {
     int fd = (int)GMR__SYS(SYS_accept4, gmr__rt.fds.listen, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK, 0, 0);
     if (fd < 0)
@@ -199,7 +199,7 @@ void gmr__client_accept(struct gmr__client *client)
         gmr__close(fd);
         return;
     }
-    *client = (struct gmr__client){.fd = fd, .deadline_ns = gmr__now_ns() + LINE_DEADLINE_NS};
+    *client = (struct gmr__guest){.fd = fd, .deadline_ns = gmr__now_ns() + LINE_DEADLINE_NS};
 }
 
 /* Cuts the next word off *at. */
@@ -240,7 +240,7 @@ static enum gmr__verb parse(char *line, struct gmr__wish *wish, char *names, siz
                                           : GMR__VERB_NONE;
 }
 
-enum gmr__verb gmr__client_read(struct gmr__client *client, struct gmr__wish *wish, char *names, size_t names_cap)
+enum gmr__verb gmr__guest_read(struct gmr__guest *client, struct gmr__wish *wish, char *names, size_t names_cap)
 {
     ssize_t n = gmr__read(client->fd, client->line + client->used, sizeof(client->line) - 1 - client->used);
     if (n == -EAGAIN || n == -EINTR)
@@ -253,16 +253,16 @@ enum gmr__verb gmr__client_read(struct gmr__client *client, struct gmr__wish *wi
         client->line[i] = '\0';
         enum gmr__verb verb = parse(client->line, wish, names, names_cap);
         if (verb == GMR__VERB_NONE)
-            gmr__client_drop(client);
+            gmr__guest_drop(client);
         return verb;
     }
     if (n <= 0 || client->used == sizeof(client->line) - 1)
-        gmr__client_drop(client);
+        gmr__guest_drop(client);
     return GMR__VERB_NONE;
 }
 
 /* A document of one section, "hello": who this is and what is armed. */
-void gmr__client_hello(struct gmr__client *client, struct gmr__workspace *workspace)
+void gmr__guest_hello(struct gmr__guest *client, struct gmr__workspace *workspace)
 {
     static const struct gmr__section_head head = {.name = "hello", .title = "Hello", .shape = GMR__SHAPE_MAP};
     static const struct {

@@ -45,7 +45,7 @@ void gmr__watch_begin(struct gmr__watch *watch);
 bool gmr__watch_look(struct gmr__watch *watch, bool ready);
 
 /* socket_as.c: the reporter. */
-struct gmr__client {
+struct gmr__guest {
     int fd; /* -1: nobody */
     uint64_t deadline_ns;
     size_t used;
@@ -55,11 +55,11 @@ struct gmr__client {
 enum gmr__verb { GMR__VERB_NONE = 0, GMR__VERB_HELLO, GMR__VERB_SECTIONS, GMR__VERB_TRIGGER };
 int gmr__socket_begin(char *path, size_t cap); /* the listening descriptor, or -errno */
 void gmr__socket_end(const char *path);
-void gmr__client_accept(struct gmr__client *client);
-void gmr__client_drop(struct gmr__client *client);
+void gmr__guest_accept(struct gmr__guest *client);
+void gmr__guest_drop(struct gmr__guest *client);
 /* Reads what is there; a verb once the line is whole. NONE with fd -1: it is gone. */
-enum gmr__verb gmr__client_read(struct gmr__client *client, struct gmr__wish *wish, char *names, size_t names_cap);
-void gmr__client_hello(struct gmr__client *client, struct gmr__workspace *workspace);
+enum gmr__verb gmr__guest_read(struct gmr__guest *client, struct gmr__wish *wish, char *names, size_t names_cap);
+void gmr__guest_hello(struct gmr__guest *client, struct gmr__workspace *workspace);
 
 /* call.c: any thread of the program; these serve it from the reporter. */
 struct gmr__wish;
