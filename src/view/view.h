@@ -125,10 +125,11 @@ struct gmr_writer {
     unsigned short name_at[GMR__MAX_DEPTH + 8];
     char names[2048];
     /* titles and names used already (hashes), so that none comes twice */
-    unsigned title_count;
-    uint64_t titles[128];
+    unsigned title_count, name_total;
+    uint64_t titles[112];
+    uint64_t section_names[32];
     /* what became of each section: status, flags, name, reason, next step, packed */
-    char section_name[GMR__MAX_KEY + 16];
+    char section_name[GMR__MAX_KEY + 64];
     unsigned section_flags;
     unsigned records_used, records, records_dropped;
     enum gmr__status worst;

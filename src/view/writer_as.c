@@ -120,49 +120,64 @@ void gmr__bare_end(struct gmr_writer *w)
 }
 
 /* FNV-1a; a collision only costs a title a needless " (2)". */
-static uint64_t hash(const char *text, bool own)
+static uint64_t hash(const char *text)
 {
-    uint64_t h = own ? 0xcbf29ce484222325ull : 0x84222325cbf29ce4ull;
+    uint64_t h = 0xcbf29ce484222325ull;
     for (; *text; text++)
         h = (h ^ (unsigned char)*text) * 0x100000001b3ull;
     return h;
 }
 
-static bool seen(const struct gmr_writer *w, uint64_t h)
+static bool seen(const uint64_t *hashes, unsigned count, uint64_t h)
 {
-    for (unsigned i = 0; i < w->title_count; i++) {
-        if (w->titles[i] == h)
+    for (unsigned i = 0; i < count; i++) {
+        if (hashes[i] == h)
             return true;
     }
     return false;
 }
 
-/* The section's name into w->section_name, unique among those of its kind: the second "Load" becomes "Load (2)". */
-static bool unique_name(struct gmr_writer *w, const char *name, bool own)
+/* The second "Load" becomes "Load (2)". Past what can be compared every title gets its ordinal, which keeps them apart as well. */
+static void unique_title(struct gmr_writer *w, struct gmr__buf *buf)
 {
     const unsigned most = sizeof(w->titles) / sizeof(w->titles[0]);
+    unsigned kept = w->title_count < most ? w->title_count : most;
+    unsigned n = w->title_count < most ? 2 : w->title_count + 1;
+    bool must = w->title_count++ >= most;
+    size_t plain = buf->used;
+    uint64_t h = hash(buf->text);
+    for (; must || seen(w->titles, kept, h); n++) {
+        buf->used = plain;
+        gmr__buf_str(buf, " (");
+        gmr__buf_uint(buf, n);
+        gmr__buf_char(buf, ')');
+        if (must)
+            plain = buf->used; /* if that is taken, too, it stays, and another follows */
+        must = false;
+        h = hash(buf->text);
+    }
+    if (kept < most)
+        w->titles[kept] = h;
+}
+
+/* The section's name into w->section_name; false if a section of gmr's own comes twice. */
+static bool unique_name(struct gmr_writer *w, const char *name, bool own)
+{
     struct gmr__buf buf;
     size_t count = gmr__utf8_cut(name, gmr__strlen(name), GMR__MAX_KEY - 3);
     gmr__buf_init(&buf, w->section_name, sizeof(w->section_name));
     gmr__buf_bytes(&buf, name, count);
     if (name[count])
         gmr__buf_str(&buf, "...");
-    size_t plain = buf.used;
-    uint64_t h = hash(w->section_name, own);
-    if (!own && seen(w, h))
-        return false;
-    for (unsigned n = w->title_count < most ? 2 : w->title_count; w->title_count >= most || seen(w, h); n++) {
-        buf.used = plain;
-        gmr__buf_str(&buf, " (");
-        gmr__buf_uint(&buf, n);
-        gmr__buf_char(&buf, ')');
-        h = hash(w->section_name, own);
-        if (w->title_count >= most) {
-            w->title_count++; /* no more room to compare: the ordinal itself keeps them apart */
-            return true;
-        }
+    if (own) {
+        unique_title(w, &buf);
+        return true;
     }
-    w->titles[w->title_count++] = h;
+    uint64_t h = hash(w->section_name);
+    if (w->name_total == sizeof(w->section_names) / sizeof(w->section_names[0]) ||
+        seen(w->section_names, w->name_total, h))
+        return false;
+    w->section_names[w->name_total++] = h;
     return true;
 }
 
