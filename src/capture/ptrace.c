@@ -134,12 +134,15 @@ static pid_t living_thread(const char *proc, pid_t pid)
 
 static void read_maps(struct job *job)
 {
+    job->state->live_tid = job->snapshot->pid;
     job->state->maps_error = gmr__snapshot_read_maps(job->snapshot, job->proc, 0);
     if (job->snapshot->map_count)
         return;
     pid_t tid = living_thread(job->proc, job->snapshot->pid);
-    if (tid)
-        job->state->maps_error = gmr__snapshot_read_maps(job->snapshot, job->proc, tid);
+    if (!tid)
+        return;
+    job->state->live_tid = tid;
+    job->state->maps_error = gmr__snapshot_read_maps(job->snapshot, job->proc, tid);
 }
 
 static void hold_threads(struct job *job)
@@ -228,11 +231,7 @@ static void finish(struct job *job, int error)
     if (state->maps_stale)
         run_apart(job, read_maps);
     gmr__snapshot_add_extra(snapshot, state->extra, state->extra_count);
-    if (!state->live_tid)
-        state->live_tid = snapshot->pid;
     copy_vdso(snapshot, state->live_tid);
-    snapshot->read_live = read_live;
-    snapshot->read_live_data = &state->live_tid;
     snapshot->problem = problem_of(job, error);
 }
 
@@ -257,6 +256,9 @@ int gmr__capture_ptrace(pid_t pid, const struct gmr__capture_options *options, s
         return -ENOMEM;
     }
     job.snapshot->method = "ptrace";
+    job.state->live_tid = pid;
+    job.snapshot->read_live = read_live;
+    job.snapshot->read_live_data = &job.state->live_tid;
     describe_files(job.snapshot, job.proc);
     run_apart(&job, read_maps);
     if (options->before && options->before(job.snapshot, options->userdata))

@@ -1,0 +1,262 @@
+/*
+ * section/frames.c - a stack as lines of text or as data.
+ *
+ * Inspector only. Every name that is printed comes from the target's files: text goes through gmr__raw_text, which lets no control
+ * character pass. Called by the Threads, Green Threads and stacks sections.
+ */
+#include "section/frames.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "view/view.h"
+
+/* ---------------------------------------------------------------------------------------- raw text */
+
+void gmr__raw_text(struct gmr_writer *w, const char *text)
+{
+    size_t length = strlen(text), from = 0, at = 0;
+    while (at < length) {
+        uint32_t code_point;
+        unsigned bytes = gmr__utf8_decode((const unsigned char *)text + at, length - at, &code_point);
+        if (bytes && code_point >= 0x20 && code_point != 0x7f && (code_point < 0x80 || code_point >= 0xa0)) {
+            at += bytes;
+            continue;
+        }
+        char escaped[8];
+        gmr__raw(w, text + from, at - from);
+        snprintf(escaped, sizeof(escaped), "\\x%02x", (unsigned char)text[at]);
+        gmr__raw(w, escaped, strlen(escaped));
+        from = ++at;
+    }
+    gmr__raw(w, text + from, at - from);
+}
+
+void gmr__raw_format(struct gmr_writer *w, const char *format, ...)
+{
+    char text[512];
+    va_list arguments;
+    va_start(arguments, format);
+    int length = vsnprintf(text, sizeof(text), format, arguments);
+    va_end(arguments);
+    if (length > 0)
+        gmr__raw(w, text, (size_t)length < sizeof(text) ? (size_t)length : sizeof(text) - 1);
+}
+
+void gmr__stack_banner(struct gmr_writer *w, const char *title)
+{
+    size_t length = strlen(title), room = length < 60 ? 60 - length : 0, left = room / 2;
+    gmr__raw_format(w, "------%*s", (int)left, "");
+    gmr__raw_text(w, title);
+    gmr__raw_format(w, "%*s------\n", (int)(room - left), "");
+}
+
+/* ---------------------------------------------------------------------------------------- the lines of a stack */
+
+struct lines {
+    const struct gmr__analysis *analysis;
+    const struct gmr__language_stack *language;
+    uint32_t language_at;
+    bool (*emit)(void *userdata, const struct gmr__line *line);
+    void *userdata;
+    bool ended;
+};
+
+static void emit(struct lines *lines, const struct gmr__line *line)
+{
+    if (!lines->ended && !lines->emit(lines->userdata, line))
+        lines->ended = true;
+}
+
+/* The language's frames, up to and including the next entry, or all that are left. */
+static void emit_language(struct lines *lines, bool all)
+{
+    const struct gmr__language_stack *language = lines->language;
+    while (language && lines->language_at < language->frame_count && !lines->ended) {
+        const struct gmr__language_frame *frame = &language->frames[lines->language_at++];
+        struct gmr__line line = {
+            .function = frame->function,
+            .file = frame->file,
+            .line = frame->line,
+            .language = language->language,
+        };
+        emit(lines, &line);
+        if (!all && frame->entry)
+            return;
+    }
+}
+
+static void emit_native(struct lines *lines, const struct gmr__frame *frame)
+{
+    /* A trampoline was returned to by nobody: its pc is looked up as it stands. */
+    bool exact = frame->activation || frame->signal_frame;
+    struct gmr__line line = {.pc = frame->pc, .guessed = frame->guessed, .signal_frame = frame->signal_frame};
+    const struct gmr__resolved *resolved = gmr__symbolize(lines->analysis->symbolizer, frame->pc - !exact);
+    if (!resolved) {
+        emit(lines, &line);
+        return;
+    }
+    line.module = resolved->module;
+    for (size_t i = 0; i < resolved->symbol_count; i++) {
+        const struct gmr__symbol *symbol = &resolved->symbols[i];
+        line.function = symbol->function;
+        line.has_offset = symbol->function && !symbol->inlined && !symbol->tail_call;
+        line.offset = line.has_offset ? symbol->offset + !exact : 0;
+        line.file = symbol->file;
+        line.line = symbol->line;
+        line.column = symbol->column;
+        line.inlined = symbol->inlined;
+        line.tail_call = symbol->tail_call;
+        line.guessed = frame->guessed || symbol->guessed;
+        emit(lines, &line);
+    }
+}
+
+void gmr__stack_lines(const struct gmr__analysis *analysis, struct gmr__report_stack stack,
+                      bool (*to)(void *userdata, const struct gmr__line *line), void *userdata)
+{
+    struct lines lines = {.analysis = analysis, .language = stack.language, .emit = to, .userdata = userdata};
+    const struct gmr__language_stack *language = stack.language;
+    bool between = language && language->interpreter_high > language->interpreter_low && stack.native;
+    if (!between)
+        emit_language(&lines, true);
+    for (uint32_t i = 0; stack.native && i < stack.native->frame_count && !lines.ended; i++) {
+        const struct gmr__frame *frame = &stack.native->frames[i];
+        if (between && frame->pc >= language->interpreter_low && frame->pc < language->interpreter_high)
+            emit_language(&lines, false);
+        emit_native(&lines, frame);
+    }
+    emit_language(&lines, true);
+}
+
+const char *gmr__stack_end(struct gmr__report_stack stack)
+{
+    if (stack.native && stack.native->end)
+        return stack.native->end;
+    return stack.language ? stack.language->end : NULL;
+}
+
+/* ---------------------------------------------------------------------------------------- as text */
+
+struct text {
+    struct gmr_writer *w;
+    const struct gmr__analysis *analysis;
+    size_t count;
+};
+
+static const char *last_part(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash && slash[1] ? slash + 1 : path;
+}
+
+static void put_place(struct gmr_writer *w, const struct gmr__line *line)
+{
+    if (line->file) {
+        gmr__raw_text(w, line->file);
+        if (line->line > 0)
+            gmr__raw_format(w, ":%d", line->line);
+        gmr__raw_format(w, " ");
+    }
+    gmr__raw_format(w, "in ");
+    if (line->function)
+        gmr__raw_text(w, line->function);
+    else if (!line->language)
+        gmr__raw_format(w, "0x%llx", (unsigned long long)line->pc);
+    else
+        gmr__raw_format(w, "?");
+    if (line->has_offset)
+        gmr__raw_format(w, "+0x%llx", (unsigned long long)line->offset);
+    if (line->module) {
+        gmr__raw_format(w, " [");
+        gmr__raw_text(w, last_part(line->module->path));
+        if (!line->function)
+            gmr__raw_format(w, "+0x%llx", (unsigned long long)(line->pc - line->module->bias));
+        gmr__raw_format(w, "]");
+    }
+}
+
+static bool text_line(void *userdata, const struct gmr__line *line)
+{
+    struct text *text = userdata;
+    struct gmr_writer *w = text->w;
+    text->count++;
+    put_place(w, line);
+    if (line->language)
+        gmr__raw_format(w, " (%s)", line->language);
+    gmr__raw_format(w, "%s%s%s%s\n", line->inlined ? " (inlined)" : "", line->tail_call ? " (tail call)" : "",
+                    line->signal_frame ? " (signal handler called)" : "", line->guessed ? " (guessed)" : "");
+    if (line->file && line->line > 0 && !text->analysis->options.no_source) {
+        const char *source = gmr__source_line(text->analysis->symbolizer, line->file, line->line);
+        if (source && *source) {
+            gmr__raw_format(w, "    `");
+            gmr__raw_text(w, source);
+            gmr__raw_format(w, "`\n");
+        }
+    }
+    return gmr__writer_error(w) == 0;
+}
+
+void gmr__stack_text(struct gmr_writer *w, const struct gmr__analysis *analysis, struct gmr__report_stack stack)
+{
+    struct text text = {.w = w, .analysis = analysis};
+    gmr__raw_format(w, "\n");
+    gmr__stack_lines(analysis, stack, text_line, &text);
+    const char *end = gmr__stack_end(stack);
+    if (end) {
+        gmr__raw_format(w, text.count ? "(the stack ends here: " : "(no stack: ");
+        gmr__raw_text(w, end);
+        gmr__raw_format(w, ")\n");
+    } else if (!text.count) {
+        gmr__raw_format(w, "No Traceback!\n"); /* as oslo.reports says it */
+    }
+}
+
+/* ---------------------------------------------------------------------------------------- as data */
+
+static bool data_line(void *userdata, const struct gmr__line *line)
+{
+    struct gmr_writer *w = userdata;
+    char id[65];
+    gmr_begin_map(w, NULL);
+    if (!line->language)
+        gmr_put_format(w, "pc", "0x%llx", (unsigned long long)line->pc);
+    if (line->function)
+        gmr_put_string(w, "function", line->function);
+    if (line->has_offset)
+        gmr_put_uint(w, "offset", line->offset);
+    if (line->module) {
+        gmr_put_string(w, "module", line->module->path);
+        gmr__module_build_id(line->module, id);
+        if (id[0])
+            gmr_put_string(w, "build_id", id);
+    }
+    if (line->file)
+        gmr_put_string(w, "file", line->file);
+    if (line->line > 0)
+        gmr_put_int(w, "line", line->line);
+    if (line->column > 0)
+        gmr_put_int(w, "column", line->column);
+    if (line->inlined)
+        gmr_put_bool(w, "inlined", true);
+    if (line->tail_call)
+        gmr_put_bool(w, "tail_call", true);
+    if (line->signal_frame)
+        gmr_put_bool(w, "signal_frame", true);
+    if (line->guessed)
+        gmr_put_bool(w, "guessed", true);
+    if (line->language)
+        gmr_put_string(w, "language", line->language);
+    return gmr_end_map(w) == 0;
+}
+
+void gmr__stack_data(struct gmr_writer *w, const struct gmr__analysis *analysis, struct gmr__report_stack stack)
+{
+    gmr_begin_list(w, "frames");
+    gmr__stack_lines(analysis, stack, data_line, w);
+    gmr_end_list(w);
+    const char *end = gmr__stack_end(stack);
+    if (end)
+        gmr_put_string(w, "end", end);
+}

@@ -1,0 +1,150 @@
+/*
+ * trigger/setup.c - gmr_setup_autorun() and its counterparts.
+ *
+ * Any thread of the program; uses libc. Called by the program, by preload.c, and by call.c for a report without setup.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "sys/buf.h"
+#include "sys/sys.h"
+#include "trigger/trigger.h"
+
+static pthread_mutex_t setup_lock = PTHREAD_MUTEX_INITIALIZER;
+
+GMR_API const char *gmr_version(void)
+{
+    return GMR_BUILD_VERSION;
+}
+
+GMR_API const char *gmr_setup_message(void)
+{
+    return gmr__rt.message;
+}
+
+GMR_API int gmr_triggers_armed(void)
+{
+    return atomic_load(&gmr__rt.pid) == gmr__getpid() ? atomic_load(&gmr__rt.armed) : 0;
+}
+
+void gmr__setup_problem(const char *text, const char *detail, int error)
+{
+    char place[32];
+    struct gmr__buf buf;
+    buf = (struct gmr__buf){
+        .text = gmr__rt.message, .cap = sizeof(gmr__rt.message), .used = gmr__strlen(gmr__rt.message)};
+    if (buf.used)
+        gmr__buf_char(&buf, ' ');
+    gmr__buf_str(&buf, text);
+    if (detail && detail[0]) {
+        gmr__buf_str(&buf, " (");
+        gmr__buf_str(&buf, detail);
+        gmr__buf_char(&buf, ')');
+    }
+    if (error) {
+        gmr__buf_str(&buf, ": ");
+        gmr__buf_str(&buf, gmr__errno_text(error, place));
+    }
+    gmr__buf_char(&buf, '.');
+}
+
+static void arm_signal(void)
+{
+    const struct gmr__settings *s = gmr__rt.settings;
+    if (!s->signal)
+        return;
+    int error = gmr__signal_arm(s->signal, s->flags & GMR_REPLACE_HANDLER);
+    if (error == 0) {
+        atomic_fetch_or(&gmr__rt.armed, GMR_TRIGGER_SIGNAL);
+    } else if (error == -EEXIST) {
+        char text[160];
+        snprintf(text, sizeof(text),
+                 "the program already handles signal %d, which is left to it; choose another with "
+                 "options.signal or GMR_SIGNAL, or set GMR_REPLACE_HANDLER",
+                 s->signal);
+        gmr__setup_problem(text, NULL, 0);
+    } else {
+        gmr__setup_problem("the signal can't be armed", NULL, -error);
+    }
+}
+
+static int wanted_triggers(const struct gmr__settings *s)
+{
+    return (s->signal ? GMR_TRIGGER_SIGNAL : 0) | (s->watch_file ? GMR_TRIGGER_FILE : 0) |
+           (s->control_socket ? GMR_TRIGGER_SOCKET : 0) | (s->crash ? GMR_TRIGGER_CRASH : 0);
+}
+
+static int setup(const struct gmr_options *options)
+{
+    gmr__rt.message[0] = '\0';
+    struct gmr__settings *settings = gmr__settings_new(options);
+    if (!settings)
+        return -ENOMEM;
+    if (atomic_load(&gmr__rt.pid) == gmr__getpid()) {
+        gmr__signal_disarm();
+        gmr__reporter_stop();
+    }
+    struct gmr__settings *old = gmr__rt.settings;
+    gmr__rt.settings = settings;
+    gmr__settings_free(old);
+    int error = gmr__prepare_process();
+    if (!error)
+        error = gmr__reporter_start(true);
+    if (error) {
+        gmr__setup_problem("the reporter thread can't be started", NULL, -error);
+        return error;
+    }
+    arm_signal();
+    return wanted_triggers(settings) & ~atomic_load(&gmr__rt.armed);
+}
+
+GMR_API int gmr_setup_autorun(const struct gmr_options *options)
+{
+    if (options && options->size < offsetof(struct gmr_options, vendor))
+        return -EINVAL;
+    int saved = errno;
+    pthread_mutex_lock(&setup_lock);
+    int result = setup(options);
+    pthread_mutex_unlock(&setup_lock);
+    errno = saved;
+    return result;
+}
+
+/* For a report without setup: a reporter, but nothing armed. */
+int gmr__setup_quietly(void)
+{
+    static const struct gmr_options quiet = {
+        .size = sizeof(quiet), .signal = GMR_SIGNAL_NONE, .control_socket = GMR_OFF};
+    int saved = errno, result = 0;
+    pthread_mutex_lock(&setup_lock);
+    if (atomic_load(&gmr__rt.pid) != gmr__getpid()) {
+        if (gmr__rt.settings) /* a forked child with fork_children off: the settings are here, the threads are not */
+            result = gmr__reporter_start(true);
+        else
+            result = setup(&quiet);
+    }
+    pthread_mutex_unlock(&setup_lock);
+    errno = saved;
+    return result < 0 ? result : 0;
+}
+
+GMR_API int gmr_shutdown(void)
+{
+    int saved = errno;
+    pthread_mutex_lock(&setup_lock);
+    bool running = atomic_load(&gmr__rt.pid) == gmr__getpid();
+    if (running) {
+        gmr__signal_disarm();
+        gmr__reporter_stop();
+    }
+    pthread_mutex_unlock(&setup_lock);
+    errno = saved;
+    return 0;
+}
+
+void gmr__setup_forget(void)
+{
+    setup_lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+}

@@ -1,0 +1,69 @@
+/*
+ * trigger/trigger.h - what the files of src/trigger share: the reporter thread and the things that wake it.
+ *
+ * The target's half only.
+ */
+#ifndef GMR_TRIGGER_TRIGGER_H
+#define GMR_TRIGGER_TRIGGER_H
+
+#include <signal.h>
+
+#include "report/assemble.h"
+#include "report/runtime.h"
+
+/*
+ * The reporter is woken by this signal, sent to its thread alone, blocked there and read from a signalfd: that works between descriptor tables,
+ * from a signal handler, without touching the program's handlers, and can wait beside sockets in one poll. Nothing in Linux sends SIGSTKFLT,
+ * and a standard signal is recorded even when the user's queue of signals (RLIMIT_SIGPENDING) is full.
+ */
+#define GMR__WAKE_SIGNAL SIGSTKFLT
+
+/* start.c: any thread of the program. */
+int gmr__reporter_start(bool wait);
+void gmr__reporter_stop(void);
+void *gmr__reporter_main(void *unused); /* reporter_as.c */
+int gmr__prepare_process(void);
+void gmr__find_inspector(const char *given, bool secure);
+const char *const *gmr__inspector_candidates(void); /* NULL-terminated */
+
+extern _Atomic int gmr__asked_before_start; /* signal_as.c */
+int gmr__setup_quietly(void);               /* setup.c */
+void gmr__setup_forget(void);
+
+/* signal.c: any thread of the program; signal_as.c: the handler. */
+int gmr__signal_arm(int signal, bool replace);
+void gmr__signal_disarm(void);
+void gmr__signal_handler(int signal, siginfo_t *info, void *context);
+
+/* watch_as.c: the reporter. */
+struct gmr__watch {
+    int64_t modified_ns; /* 0: it was not there */
+    uint64_t next_ns;    /* when to look again */
+};
+void gmr__watch_begin(struct gmr__watch *watch);
+/* True if the file has moved since. ready: inotify says that something happened. */
+bool gmr__watch_look(struct gmr__watch *watch, bool ready);
+
+/* socket_as.c: the reporter. */
+struct gmr__guest {
+    int fd; /* -1: nobody */
+    uint64_t deadline_ns;
+    size_t used;
+    char line[1024];
+};
+/* What a client wants of the reporter. */
+enum gmr__verb { GMR__VERB_NONE = 0, GMR__VERB_HELLO, GMR__VERB_SECTIONS, GMR__VERB_TRIGGER };
+int gmr__socket_begin(char *path, size_t cap); /* the listening descriptor, or -errno */
+void gmr__socket_end(const char *path);
+void gmr__guest_accept(struct gmr__guest *client);
+void gmr__guest_drop(struct gmr__guest *client);
+/* Reads what is there; a verb once the line is whole. NONE with fd -1: it is gone. */
+enum gmr__verb gmr__guest_read(struct gmr__guest *client, struct gmr__wish *wish, char *names, size_t names_cap);
+void gmr__guest_hello(struct gmr__guest *client, struct gmr__workspace *workspace);
+
+/* call.c: any thread of the program; these serve it from the reporter. */
+struct gmr__wish;
+void gmr__serve_request(struct gmr__workspace *workspace);
+void gmr__call_forget(void); /* in the child of a fork */
+
+#endif

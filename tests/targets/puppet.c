@@ -1,0 +1,361 @@
+/*
+ * tests/targets/puppet.c - a daemon that does what the lines on its standard input say, and answers each with a line on standard output.
+ *
+ * For tests of the library's interface: each test plays a program that calls it in some way. See the table of commands at the end.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <gmr/gmr.h>
+
+static struct gmr_options options = {.size = sizeof(options)};
+
+static void answer(long value)
+{
+    printf("%ld\n", value);
+    fflush(stdout);
+}
+
+/* ---- generators ---- */
+
+static int plain(struct gmr_writer *w, void *userdata)
+{
+    gmr_put_string(w, "greeting", "hello");
+    gmr_put_int(w, "answer", 42);
+    gmr_begin_map(w, "nested");
+    gmr_put_bool(w, "yes", true);
+    return gmr_end_map(w);
+}
+
+static int fails(struct gmr_writer *w, void *userdata)
+{
+    gmr_put_string(w, "before", "kept");
+    return -EIO;
+}
+
+static int leaves_open(struct gmr_writer *w, void *userdata)
+{
+    gmr_begin_map(w, "open");
+    gmr_put_int(w, "inside", 1);
+    gmr_begin_list(w, "deeper");
+    return 0;
+}
+
+static int floods(struct gmr_writer *w, void *userdata)
+{
+    for (long i = 0; i < (1L << 30) / 16; i++)
+        if (gmr_put_format(w, "line", "sixteen bytes %ld", i) != 0)
+            return 0;
+    return 0;
+}
+
+static int hangs(struct gmr_writer *w, void *userdata)
+{
+    gmr_put_string(w, "before", "kept");
+    for (;;)
+        pause();
+    return 0;
+}
+
+static volatile int never;
+
+static int spins(struct gmr_writer *w, void *userdata)
+{
+    gmr_put_string(w, "before", "kept");
+    while (!never) {
+    }
+    return 0;
+}
+
+__attribute__((noinline, noclone)) static int recurse(int depth)
+{
+    volatile char room[4096];
+    room[0] = (char)depth;
+    return never == depth + 1000000 ? 0 : recurse(depth + 1) + room[0];
+}
+
+static int recurses(struct gmr_writer *w, void *userdata)
+{
+    gmr_put_string(w, "before", "kept");
+    return recurse(0);
+}
+
+static int crashes(struct gmr_writer *w, void *userdata)
+{
+    gmr_put_string(w, "before", "kept");
+    *(volatile int *)(uintptr_t)never = 1;
+    return 0;
+}
+
+static int reports(struct gmr_writer *w, void *userdata)
+{
+    gmr_put_int(w, "result", gmr_report_write(1, GMR_VIEW_TEXT));
+    return 0;
+}
+
+static int misuses(struct gmr_writer *w, void *userdata)
+{
+    gmr_put_string(w, "before", "kept");
+    gmr_put_string(w, NULL, "a key is missing");
+    gmr_end_list(w);
+    return 0;
+}
+
+static int nulls(struct gmr_writer *w, void *userdata)
+{
+    gmr_put_string(w, "none", NULL);
+    gmr_put_format(NULL, "x", "%d", 1);
+    gmr_begin_table(w, "t", NULL, 2);
+    return 0;
+}
+
+static const struct {
+    const char *name;
+    gmr_generator generator;
+} generators[] = {{"plain", plain},       {"fails", fails},     {"leaves-open", leaves_open},
+                  {"floods", floods},     {"hangs", hangs},     {"spins", spins},
+                  {"recurses", recurses}, {"crashes", crashes}, {"reports", reports},
+                  {"misuses", misuses},   {"nulls", nulls}};
+
+static gmr_generator generator_of(const char *name)
+{
+    for (size_t i = 0; i < sizeof(generators) / sizeof(generators[0]); i++)
+        if (name && strcmp(generators[i].name, name) == 0)
+            return generators[i].generator;
+    return NULL;
+}
+
+/* ---- commands ---- */
+
+static void to_log(void *userdata, int priority, const char *message)
+{
+    FILE *file = fopen(userdata, "a");
+    fprintf(file, "%d %s\n", priority, message);
+    fclose(file);
+}
+
+static char *copy(const char *text)
+{
+    return text && strcmp(text, "-") != 0 ? strdup(text) : NULL;
+}
+
+static void set_option(const char *name, const char *value)
+{
+    static const struct {
+        const char *name;
+        const char **member;
+    } texts[] = {{"vendor", &options.vendor},      {"product", &options.product},
+                 {"version", &options.version},    {"service", &options.service},
+                 {"log_dir", &options.log_dir},    {"watch_file", &options.watch_file},
+                 {"config", &options.config_file}, {"inspector", &options.inspector}};
+    static const struct {
+        const char *name;
+        unsigned *member;
+    } numbers[] = {{"watch_interval_ms", &options.watch_interval_ms},
+                   {"report_timeout_ms", &options.report_timeout_ms},
+                   {"section_timeout_ms", &options.section_timeout_ms},
+                   {"min_interval_ms", &options.min_interval_ms},
+                   {"max_files", &options.max_files},
+                   {"flags", &options.flags}};
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+        if (strcmp(texts[i].name, name) == 0)
+            *texts[i].member = copy(value);
+    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
+        if (strcmp(numbers[i].name, name) == 0)
+            *numbers[i].member = (unsigned)atoi(value);
+    if (strcmp(name, "signal") == 0)
+        options.signal = atoi(value);
+    if (strcmp(name, "view") == 0)
+        options.view = (enum gmr_view)atoi(value);
+    if (strcmp(name, "socket") == 0)
+        options.control_socket = (enum gmr_switch)atoi(value);
+    if (strcmp(name, "crash") == 0)
+        options.crash = (enum gmr_switch)atoi(value);
+    if (strcmp(name, "fork_children") == 0)
+        options.fork_children = (enum gmr_switch)atoi(value);
+    if (strcmp(name, "section_max_bytes") == 0)
+        options.section_max_bytes = (size_t)atol(value);
+    if (strcmp(name, "log") == 0) {
+        options.log = to_log;
+        options.log_userdata = copy(value);
+    }
+    if (strcmp(name, "size") == 0)
+        options.size = (size_t)atol(value);
+}
+
+static void *idle(void *unused)
+{
+    for (;;)
+        pause();
+    return NULL;
+}
+
+static long start_threads(long count)
+{
+    pthread_t thread;
+    long started = 0;
+    while (started < count && pthread_create(&thread, NULL, idle, NULL) == 0)
+        started++;
+    return started;
+}
+
+static pid_t children[64];
+
+static long fork_children(long count)
+{
+    for (long i = 0; i < count && i < 64; i++) {
+        children[i] = fork();
+        if (children[i] == 0)
+            for (;;)
+                pause();
+        printf("%d ", children[i]);
+    }
+    return 0;
+}
+
+static void *write_report(void *argument)
+{
+    int *result = argument;
+    *result = gmr_report_write(result[0], GMR_VIEW_JSON);
+    return NULL;
+}
+
+/* Many threads at once; the number of failures. */
+static long write_at_once(int fd, int count)
+{
+    pthread_t threads[16];
+    int results[16], failures = 0;
+    for (int i = 0; i < count && i < 16; i++) {
+        results[i] = fd;
+        pthread_create(&threads[i], NULL, write_report, &results[i]);
+    }
+    for (int i = 0; i < count && i < 16; i++) {
+        pthread_join(threads[i], NULL);
+        failures += results[i] != 0;
+    }
+    return failures;
+}
+
+static void on_signal(int signal)
+{
+}
+
+static long all_nulls(void)
+{
+    long wrong = 0;
+    struct gmr_section section = {.size = sizeof(section)};
+    wrong += gmr_register_section(NULL, plain, NULL) != -EINVAL;
+    wrong += gmr_register_section("t", NULL, NULL) != -EINVAL;
+    wrong += gmr_register_section_with(NULL) != -EINVAL;
+    wrong += gmr_register_section_with(&section) != -EINVAL;
+    wrong += gmr_unregister_section(NULL, plain) != -EINVAL;
+    wrong += gmr_unregister_section("t", NULL) != -EINVAL;
+    wrong += gmr_report_write(-1, GMR_VIEW_TEXT) != -EINVAL;
+    wrong += gmr_report_write(1, (enum gmr_view)77) != -EINVAL;
+    wrong += gmr_report_section(-1, GMR_VIEW_TEXT, NULL) != -EINVAL;
+    wrong += gmr_begin_map(NULL, NULL) >= 0;
+    wrong += gmr_end_map(NULL) >= 0;
+    wrong += gmr_begin_list(NULL, NULL) >= 0;
+    wrong += gmr_end_list(NULL) >= 0;
+    wrong += gmr_put_string(NULL, NULL, NULL) >= 0;
+    wrong += gmr_put_bytes(NULL, NULL, NULL, 1) >= 0;
+    wrong += gmr_put_int(NULL, NULL, 1) >= 0;
+    wrong += gmr_put_uint(NULL, NULL, 1) >= 0;
+    wrong += gmr_put_double(NULL, NULL, 1) >= 0;
+    wrong += gmr_put_bool(NULL, NULL, true) >= 0;
+    wrong += gmr_put_null(NULL, NULL) >= 0;
+    wrong += gmr_put_secret(NULL, NULL) >= 0;
+    wrong += gmr_begin_table(NULL, NULL, NULL, 0) >= 0;
+    wrong += gmr_put_row(NULL, NULL, 0) >= 0;
+    wrong += gmr_end_table(NULL) >= 0;
+    return wrong;
+}
+
+static long limit(const char *which, long value)
+{
+    int resource = strcmp(which, "nofile") == 0  ? RLIMIT_NOFILE
+                   : strcmp(which, "as") == 0    ? RLIMIT_AS
+                   : strcmp(which, "fsize") == 0 ? RLIMIT_FSIZE
+                                                 : RLIMIT_SIGPENDING;
+    struct rlimit limit;
+    getrlimit(resource, &limit);
+    limit.rlim_cur = (rlim_t)value;
+    return setrlimit(resource, &limit) == 0 ? 0 : -errno;
+}
+
+static void run(char *command, char *a, char *b, char *c)
+{
+#define IS(name) (strcmp(command, name) == 0)
+    if (IS("set"))
+        set_option(a, b), answer(0);
+    else if (IS("setup"))
+        answer(gmr_setup_autorun(&options));
+    else if (IS("setup-null"))
+        answer(gmr_setup_autorun(NULL));
+    else if (IS("message"))
+        printf("%s\n", gmr_setup_message()), fflush(stdout);
+    else if (IS("armed"))
+        answer(gmr_triggers_armed());
+    else if (IS("register"))
+        answer(gmr_register_section(a, generator_of(b), NULL));
+    else if (IS("unregister"))
+        answer(gmr_unregister_section(a, generator_of(b)));
+    else if (IS("write"))
+        answer(gmr_report_write(atoi(a), (enum gmr_view)atoi(b)));
+    else if (IS("section"))
+        answer(gmr_report_section(atoi(a), (enum gmr_view)atoi(b), c));
+    else if (IS("at-once"))
+        answer(write_at_once(atoi(a), atoi(b)));
+    else if (IS("trigger"))
+        answer(gmr_report_trigger());
+    else if (IS("shutdown"))
+        answer(gmr_shutdown());
+    else if (IS("threads"))
+        answer(start_threads(atol(a)));
+    else if (IS("fork"))
+        answer(fork_children(atol(a)));
+    else if (IS("open"))
+        answer(open(a, O_WRONLY | O_CREAT | O_TRUNC, 0600));
+    else if (IS("close"))
+        answer(close(atoi(a)));
+    else if (IS("handle"))
+        answer(signal(atoi(a), on_signal) == SIG_ERR);
+    else if (IS("wait-any"))
+        answer(waitpid(-1, NULL, WNOHANG) < 0 ? -errno : 1);
+    else if (IS("nulls"))
+        answer(all_nulls());
+    else if (IS("limit"))
+        answer(limit(a, atol(b)));
+    else if (IS("chdir"))
+        answer(chdir(a));
+    else if (IS("chroot"))
+        answer(chroot(a));
+    else if (IS("setuid"))
+        answer(setuid((uid_t)atoi(a)) == 0 ? 0 : -errno);
+    else if (IS("exit"))
+        exit(atoi(a));
+    else
+        answer(-ENOSYS);
+}
+
+int main(void)
+{
+    char line[8192];
+    printf("ready\n");
+    fflush(stdout);
+    while (fgets(line, sizeof(line), stdin)) {
+        char *save, *command = strtok_r(line, " \n", &save);
+        char *a = strtok_r(NULL, " \n", &save), *b = strtok_r(NULL, " \n", &save), *c = strtok_r(NULL, "\n", &save);
+        if (command)
+            run(command, a ? a : "", b ? b : "", c ? c : "");
+    }
+    return 0;
+}
