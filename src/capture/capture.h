@@ -17,12 +17,16 @@ struct gmr__capture_options {
     uint64_t deadline_ns;        /* CLOCK_MONOTONIC, the whole capture; none */
     bool stop_all;               /* all threads at once, for one consistent picture; else one after the other */
 
-    /* For those who copy more than stacks (green threads). Either may be NULL. `before` runs in the inspector, with the map read and the
+    /* For those who copy more than stacks (green threads). Any may be NULL. `before` runs in the inspector, with the map read and the
      * target running; true: all threads must stand at once (as stop_all). `stopped` runs in the capturing process: what it leaves
      * must be allocated from the snapshot. With stop_all it is called once, first 0 and count all threads (those whose regs.valid
-     * is 0 don't stand); else for each thread, count 1, while it alone stands: snapshot->threads[first .. first + count). */
+     * is 0 don't stand); else for each thread, count 1, while it alone stands: snapshot->threads[first .. first + count). `serve` runs
+     * in the inspector meanwhile, whenever serve_fd is readable (`stopped` may ask it for something, and wait a bounded time);
+     * threads: all there are so far. */
     bool (*before)(struct gmr__snapshot *snapshot, void *userdata);
     void (*stopped)(struct gmr__snapshot *snapshot, size_t first, size_t count, void *userdata);
+    void (*serve)(struct gmr__snapshot *snapshot, const struct gmr__thread *threads, void *userdata);
+    int serve_fd;
     void *userdata;
 };
 

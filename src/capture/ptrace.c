@@ -56,8 +56,10 @@ static bool watch(pid_t child, struct job *job)
             break;
         }
         if (pidfd >= 0) {
-            struct pollfd fd = {pidfd, POLLIN, 0};
-            gmr__poll(&fd, 1, 100);
+            struct pollfd fds[2] = {{pidfd, POLLIN, 0}, {job->options->serve_fd, POLLIN, 0}};
+            int ready = gmr__poll(fds, job->options->serve ? 2 : 1, 100);
+            if (ready > 0 && fds[1].revents & POLLIN)
+                job->options->serve(job->snapshot, job->state->threads, job->options->userdata);
         } else {
             gmr__sleep_ns(pause_ns);
             pause_ns = pause_ns < 5000000 ? pause_ns * 2 : pause_ns;

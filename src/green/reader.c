@@ -130,6 +130,8 @@ static struct gmr__slab *slab_at(struct gmr__root *root, size_t number)
     if (!root->slabs[number]) {
         void *slab = mmap(NULL, sizeof(struct gmr__slab), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         root->slabs[number] = slab == MAP_FAILED ? NULL : slab;
+        if (slab != MAP_FAILED)
+            madvise(slab, sizeof(struct gmr__slab), MADV_DONTFORK); /* as the set's arena */
     }
     return root->slabs[number];
 }
