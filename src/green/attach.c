@@ -23,6 +23,7 @@ struct gmr__green_attach {
     struct gmr__green_options options;
     struct gmr__green *green;
     enum gmr__green_stop stop;
+    struct request request;
     int ask[2], answer[2];
     uint64_t budget_ns;
 };
@@ -70,11 +71,11 @@ static void stopped(struct gmr__snapshot *snapshot, size_t first, size_t count, 
 static void serve(struct gmr__snapshot *snapshot, const struct gmr__thread *threads, void *userdata)
 {
     struct gmr__green_attach *attach = userdata;
-    struct request request;
-    if (gmr__read(attach->ask[0], &request, sizeof(request)) != (ssize_t)sizeof(request))
+    struct request *request = &attach->request;
+    if (gmr__read(attach->ask[0], request, sizeof(*request)) != (ssize_t)sizeof(*request))
         return;
     if (attach->green)
-        gmr__green_collect(attach->green, threads + request.first, request.count);
+        gmr__green_collect(attach->green, threads + request->first, request->count);
     gmr__write(attach->answer[1], "", 1);
 }
 

@@ -209,6 +209,12 @@ static void make(struct gmr__rules *rules, struct gmr__rule *rule, uint64_t pc, 
         if (from_cfi(rules, rule, eh_frame, lookup - eh_bias) ||
             from_cfi(rules, rule, debug_frame, lookup - debug_bias))
             return;
+        /* Put there to be returned to, no call in front of it: the start of the function a green thread ends in (glibc's
+         * __start_context), which says itself that it has no caller. */
+        if (!activation && from_cfi(rules, rule, eh_frame, pc - eh_bias) && rule->outermost) {
+            rule->entered = true;
+            return;
+        }
     }
     const char *path = rule->module;
     *rule = (struct gmr__rule){.kind = GMR__RULE_NO_CFI, .module = path};

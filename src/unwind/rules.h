@@ -46,6 +46,7 @@ struct gmr__rule {
     uint8_t return_reg;
     uint8_t reg_count;
     bool outermost; /* the return address is said to be undefined: nobody called */
+    bool entered;   /* pc is the function's first instruction although it was returned to: a start routine, put there by hand */
     bool signal;    /* the caller was interrupted, it did not call */
     int64_t cfa_offset;
     const struct gmr__expression *cfa_expression; /* NULL: cfa_reg + cfa_offset */

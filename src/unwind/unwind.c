@@ -343,7 +343,7 @@ static bool add_frame(struct walk *walk, const struct gmr__rule *rule)
         unwinder->frame_cap = cap;
     }
     unwinder->frames[walk->count++] = (struct gmr__frame){.pc = walk->regs.value[gmr__arch_pc],
-                                                          .activation = walk->activation,
+                                                          .activation = walk->activation || rule->entered,
                                                           .signal_frame = rule->signal,
                                                           .guessed = walk->guessed};
     return true;
