@@ -209,10 +209,10 @@ static void make(struct gmr__rules *rules, struct gmr__rule *rule, uint64_t pc, 
         if (from_cfi(rules, rule, eh_frame, lookup - eh_bias) ||
             from_cfi(rules, rule, debug_frame, lookup - debug_bias))
             return;
-        /* Put there to be returned to, no call in front of it: the start of the function a green thread ends in (glibc's
-         * __start_context), which says itself that it has no caller. */
-        if (!activation && from_cfi(rules, rule, eh_frame, pc - eh_bias) && rule->outermost) {
-            rule->entered = true;
+        /* The first instruction of a function, no call in front of it: put there by hand, to be returned to. So green
+         * threads end (glibc's __start_context), and nobody called it. */
+        if (!activation && from_cfi(rules, rule, eh_frame, pc - eh_bias)) {
+            rule->outermost = rule->entered = true;
             return;
         }
     }
