@@ -10,21 +10,30 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "capture/capture.h"
 #include "report/order.h"
+#if __has_include("capture/capture.h")
+#include "capture/capture.h"
+#else
+#include "snapshot/snapshot.h"
+struct gmr__capture_options {
+    size_t stack_bytes;
+    uint64_t deadline_ns;
+    bool stop_all;
+};
+#define gmr__capture_ptrace(pid, options, out) ((void)(options), -ENOSYS)
+#define gmr__snapshot_free(snapshot) ((void)(snapshot))
+#endif
+#if __has_include("section/analysis.h")
 #include "section/analysis.h"
+#endif
 #include "sys/sys.h"
-
-#define DEBUGINFOD_TIMEOUT_MS 10000
 
 struct gmr__walk {
     struct gmr__walk_options options;
     struct gmr__snapshot *snapshot;
     struct gmr__analysis *analysis;
     char problem[256];
-    char cache_directory[512]; /* "": no cache of symbols on disk */
 };
 
 static bool name_in_list(const char *list, const char *name)
@@ -76,23 +85,6 @@ static struct gmr__snapshot *capture(struct gmr__walk *walk)
     return snapshot;
 }
 
-/* $XDG_CACHE_HOME/gmr, ~/.cache/gmr; the symbol layer makes it and mistrusts it. */
-static void find_cache(struct gmr__walk *walk)
-{
-    const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
-    size_t cap = sizeof(walk->cache_directory), used = 0;
-    if (walk->options.no_cache)
-        return;
-    if (cache && *cache == '/')
-        used = (size_t)snprintf(walk->cache_directory, cap, "%s/gmr", cache);
-    else if (home && *home == '/' && home[1])
-        used = (size_t)snprintf(walk->cache_directory, cap, "%s/.cache/gmr", home);
-    else if (geteuid() == 0)
-        used = (size_t)snprintf(walk->cache_directory, cap, "/var/cache/gmr");
-    if (used >= cap)
-        walk->cache_directory[0] = '\0';
-}
-
 static bool wants_capture(const struct gmr__walk_options *options)
 {
     for (const struct gmr__order_entry *entry = gmr__report_order; entry->name; entry++)
@@ -107,7 +99,6 @@ struct gmr__walk *gmr__walk_new(const struct gmr__walk_options *options)
     if (!walk)
         return NULL;
     walk->options = *options;
-    find_cache(walk);
     if (!wants_capture(options))
         return walk;
     walk->snapshot = capture(walk);
@@ -118,10 +109,7 @@ void gmr__walk_free(struct gmr__walk *walk)
 {
     if (!walk)
         return;
-    if (walk->analysis)
-        gmr__analysis_free(walk->analysis);
-    else
-        gmr__snapshot_free(walk->snapshot);
+    gmr__snapshot_free(walk->snapshot);
     free(walk);
 }
 
@@ -180,47 +168,14 @@ static const struct gmr__section_head *inspector_head(const char *name)
     return NULL;
 }
 
-/* Made when the first section needs it: the target runs on, whatever this takes. */
-static bool analyse(struct gmr__walk *walk)
-{
-    if (walk->analysis || !walk->snapshot)
-        return walk->analysis != NULL;
-    struct gmr__analysis_options options = {
-        .max_frames = walk->options.max_frames,
-        .each_thread = walk->options.each_thread,
-        .symbols = {.no_lines = walk->options.no_lines,
-                    .cache_directory = walk->cache_directory[0] ? walk->cache_directory : NULL,
-                    .debuginfod_urls = walk->options.debuginfod_urls,
-                    .debuginfod_timeout_ms = DEBUGINFOD_TIMEOUT_MS},
-    };
-    walk->analysis = gmr__analysis_new(walk->snapshot, &options);
-    walk->snapshot = walk->analysis ? walk->analysis->snapshot : NULL;
-    if (!walk->analysis)
-        snprintf(walk->problem, sizeof(walk->problem), "no memory for the analysis");
-    return walk->analysis != NULL;
-}
-
-static void run_inspector_section(struct gmr__walk *walk, struct gmr_writer *w, const char *name,
-                                  struct gmr__section_status *status)
-{
-    if (!analyse(walk)) {
-        status->status = GMR__FAILED;
-        snprintf(status->reason, sizeof(status->reason), "%s", walk->problem);
-    } else if (strcmp(name, "threads") == 0) {
-        gmr__section_threads(w, walk->analysis, status);
-    } else if (strcmp(name, "stacks") == 0) {
-        gmr__section_stacks(w, walk->analysis, status);
-    }
-}
-
 static int inspector_section(struct gmr__walk *walk, struct gmr_writer *w, const char *name, bool *partial)
 {
-    struct gmr__section_status status = {.status = GMR__OK};
+    struct gmr__section_status status = {.status = GMR__FAILED};
     const struct gmr__section_head *head = inspector_head(name);
     if (!head)
         return 0;
     gmr__section_begin(w, head);
-    run_inspector_section(walk, w, name, &status);
+    snprintf(status.reason, sizeof(status.reason), "%s", walk->problem);
     return end_section(w, &status, partial);
 }
 

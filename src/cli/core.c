@@ -1,0 +1,311 @@
+/*
+ * cli/core.c - gmr core: a report from a core file.
+ *
+ * The gmr command only. The same sections as of a live process, as far as a core knows: package, threads, stacks, the process, modules. What the
+ * kernel did not write (thread names, limits, open files) is absent.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "capture/core.h"
+#include "cli/cli.h"
+#include "cli/output.h"
+#include "cli/walk.h"
+#include "section/analysis.h"
+#include "section/frames.h"
+#include "symbol/cache.h"
+#include "sys/proc.h"
+#include "sys/sys.h"
+
+struct arguments {
+    const char *core, *executable, *output;
+    enum gmr_view view;
+    bool each_thread, no_lines, no_cache;
+    const char *debuginfod_urls;
+    long max_frames;
+};
+
+enum {
+    OPT_EACH_THREAD = 256, OPT_NO_LINES, OPT_NO_CACHE, OPT_MAX_FRAMES, OPT_DEBUGINFOD,
+};
+
+static const struct option options[] = {
+    {"format", required_argument, NULL, 'f'},
+    {"output", required_argument, NULL, 'o'},
+    {"each-thread", no_argument, NULL, OPT_EACH_THREAD},
+    {"max-frames", required_argument, NULL, OPT_MAX_FRAMES},
+    {"no-lines", no_argument, NULL, OPT_NO_LINES},
+    {"no-cache", no_argument, NULL, OPT_NO_CACHE},
+    {"debuginfod", optional_argument, NULL, OPT_DEBUGINFOD},
+    {"help", no_argument, NULL, 'h'},
+    {NULL, 0, NULL, 0},
+};
+
+static int take_option(struct arguments *to, int option)
+{
+    switch (option) {
+    case 'f':
+        to->view = (enum gmr_view)gmr__parse_view(optarg);
+        return to->view ? 0 : gmr__fail(GMR__EXIT_USAGE, NULL, "--format takes text, json or xml, not '%s'", optarg);
+    case 'o': to->output = optarg; return 0;
+    case OPT_EACH_THREAD: to->each_thread = true; return 0;
+    case OPT_NO_LINES: to->no_lines = true; return 0;
+    case OPT_NO_CACHE: to->no_cache = true; return 0;
+    case OPT_MAX_FRAMES:
+        if (gmr__parse_number(optarg, 1, 10000000, &to->max_frames))
+            return 0;
+        return gmr__fail(GMR__EXIT_USAGE, NULL, "--max-frames takes a number from 1 to 10000000, not '%s'", optarg);
+    case OPT_DEBUGINFOD:
+        to->debuginfod_urls = optarg ? optarg : getenv("DEBUGINFOD_URLS");
+        if (to->debuginfod_urls && *to->debuginfod_urls)
+            return 0;
+        return gmr__fail(GMR__EXIT_USAGE, "--debuginfod=URL, or set DEBUGINFOD_URLS", "no debuginfod server is named");
+    default: return gmr__usage("core");
+    }
+}
+
+/* ------------------------------------------------------------------------------------------------ sections */
+
+static void package(struct gmr_writer *w, const struct gmr__core *core, struct gmr__analysis *analysis)
+{
+    static const struct gmr__section_head head = {.name = "package", .title = "Package", .shape = GMR__SHAPE_MAP};
+    const struct gmr__module *main_module = gmr__modules_find(analysis->modules, core->info.entry);
+    char id[65];
+    gmr__section_begin(w, &head);
+    gmr_put_string(w, "product", NULL);
+    gmr_put_string(w, "vendor", NULL);
+    gmr_put_string(w, "version", NULL);
+    if (main_module) {
+        gmr__module_build_id(main_module, id);
+        gmr_put_string(w, "executable", main_module->path);
+        if (id[0])
+            gmr_put_string(w, "build_id", id);
+    }
+    gmr__section_end(w, GMR__OK, NULL, NULL);
+}
+
+static void threads(struct gmr_writer *w, struct gmr__analysis *analysis, bool *partial)
+{
+    static const struct gmr__section_head thread_head = {.name = "threads", .title = "Threads", .shape = GMR__SHAPE_LIST},
+                                          stack_head = {.name = "stacks",
+                                                        .title = "Stacks",
+                                                        .shape = GMR__SHAPE_LIST,
+                                                        .flags = GMR__SECTION_STRUCTURED};
+    struct gmr__section_status status = {.status = GMR__OK};
+    gmr__section_begin(w, &thread_head);
+    gmr__section_threads(w, analysis, &status);
+    *partial |= status.status != GMR__OK;
+    gmr__section_end(w, status.status, status.reason[0] ? status.reason : NULL, status.next_step[0] ? status.next_step : NULL);
+    status = (struct gmr__section_status){.status = GMR__OK};
+    gmr__section_begin(w, &stack_head);
+    gmr__section_stacks(w, analysis, &status);
+    *partial |= status.status != GMR__OK;
+    gmr__section_end(w, status.status, status.reason[0] ? status.reason : NULL, status.next_step[0] ? status.next_step : NULL);
+}
+
+static void put_ids(struct gmr_writer *w, const char *key, unsigned id)
+{
+    gmr_begin_map(w, key);
+    gmr_put_uint(w, "real", id);
+    gmr_put_uint(w, "effective", id);
+    gmr_put_uint(w, "saved", id);
+    gmr_end_map(w);
+}
+
+/* The kernel joins the arguments with blanks and cuts them at 80 bytes: split again where blanks are, secrets masked as always. */
+static void process(struct gmr_writer *w, const struct gmr__core *core)
+{
+    static const struct gmr__section_head head = {
+        .name = "processes", .title = "Processes", .shape = GMR__SHAPE_LIST, .flags = GMR__SECTION_SORTED};
+    const struct gmr__core_info *info = &core->info;
+    gmr__section_begin(w, &head);
+    if (!info->has_process) {
+        gmr__section_end(w, GMR__ABSENT, "the core file does not describe its process", NULL);
+        return;
+    }
+    char command[sizeof(info->command)];
+    memcpy(command, info->command, sizeof(command));
+    size_t bytes = strlen(command);
+    while (bytes > 0 && command[bytes - 1] == ' ')
+        bytes--;
+    for (size_t i = 0; i < bytes; i++)
+        command[i] = command[i] == ' ' ? '\0' : command[i];
+    if (gmr__writer_text(w)) {
+        gmr__raw_format(w, "Process %d (under %d) [ run by: uid %u, state: ", (int)info->pid, (int)info->ppid, info->uid);
+        gmr__raw_text(w, gmr__proc_state_name(info->state));
+        gmr__raw_format(w, " ]\n    ");
+        gmr__raw_text(w, info->name);
+        gmr__raw_format(w, ", %zu thread%s\n", core->snapshot->thread_count, core->snapshot->thread_count == 1 ? "" : "s");
+    } else {
+        gmr_begin_map(w, NULL);
+        gmr_put_int(w, "pid", info->pid);
+        gmr_put_int(w, "parent_pid", info->ppid);
+        put_ids(w, "uids", info->uid);
+        put_ids(w, "gids", info->gid);
+        gmr__put_command(w, "command", command, bytes);
+        gmr_put_string(w, "state", gmr__proc_state_name(info->state));
+        gmr_put_uint(w, "threads", core->snapshot->thread_count);
+        gmr_begin_list(w, "children");
+        gmr_end_list(w);
+        gmr_end_map(w);
+    }
+    gmr__section_end(w, GMR__OK, NULL, NULL);
+}
+
+static void modules(struct gmr_writer *w, const struct gmr__analysis *analysis)
+{
+    static const struct gmr__section_head head = {
+        .name = "modules", .title = "Modules", .shape = GMR__SHAPE_LIST, .flags = GMR__SECTION_SORTED};
+    char id[65];
+    gmr__section_begin(w, &head);
+    for (size_t i = 0; i < gmr__modules_count(analysis->modules); i++) {
+        const struct gmr__module *module = gmr__modules_at(analysis->modules, i);
+        gmr__module_build_id(module, id);
+        if (gmr__writer_text(w)) {
+            gmr__raw_format(w, "0x%llx-0x%llx  %-40s  ", (unsigned long long)module->start, (unsigned long long)module->end,
+                            id[0] ? id : "-");
+            gmr__raw_text(w, module->path);
+            gmr__raw_format(w, "%s%s%s%s\n", module->deleted ? " (deleted)" : "", module->problem ? " (" : "",
+                            module->problem ? module->problem : "", module->problem ? ")" : "");
+            continue;
+        }
+        gmr_begin_map(w, NULL);
+        gmr_put_string(w, "path", module->path);
+        gmr_put_format(w, "start", "0x%llx", (unsigned long long)module->start);
+        gmr_put_format(w, "end", "0x%llx", (unsigned long long)module->end);
+        if (id[0])
+            gmr_put_string(w, "build_id", id);
+        if (module->deleted)
+            gmr_put_bool(w, "deleted", true);
+        gmr_end_map(w);
+    }
+    gmr__section_end(w, GMR__OK, NULL, NULL);
+}
+
+/* ------------------------------------------------------------------------------------------------ the report */
+
+static void describe(const struct gmr__core_info *info, char *text, size_t cap)
+{
+    const char *name = info->signal > 0 ? sigabbrev_np(info->signal) : NULL;
+    if (info->signal <= 0)
+        snprintf(text, cap, "core file");
+    else if (info->has_address)
+        snprintf(text, cap, "core file: SIG%s (code %d) at address 0x%llx in thread %d", name ? name : "?", info->signal_code,
+                 (unsigned long long)info->signal_address, (int)info->signal_tid);
+    else
+        snprintf(text, cap, "core file: signal %d (SIG%s) in thread %d", info->signal, name ? name : "?", (int)info->signal_tid);
+}
+
+static int write_report(const struct arguments *arguments, const struct gmr__core *core, struct gmr__analysis *analysis, int fd,
+                        uint64_t started_ns, bool *partial)
+{
+    struct gmr__sink_fd sink;
+    struct gmr__cost cost = {.copied_bytes = analysis->snapshot->copied_bytes};
+    struct stat st;
+    struct tm utc;
+    char id[64], time_text[64], trigger[160];
+    void *place = malloc(gmr__writer_size());
+    if (!place)
+        return -ENOMEM;
+    if (stat(arguments->core, &st) < 0)
+        st.st_mtime = 0;
+    gmtime_r(&st.st_mtime, &utc); /* when the core was written: that is when all this was true */
+    strftime(time_text, sizeof(time_text), "%Y-%m-%dT%H:%M:%SZ", &utc);
+    strftime(id, sizeof(id) - 16, "%Y%m%dT%H%M%S", &utc);
+    snprintf(id + strlen(id), 16, "-%d", (int)core->info.pid);
+    describe(&core->info, trigger, sizeof(trigger));
+    struct gmr__doc doc = {.id = id,
+                           .service = core->info.name[0] ? core->info.name : NULL,
+                           .trigger = trigger,
+                           .time = time_text,
+                           .method = "core",
+                           .pid = core->info.pid};
+    gmr__sink_fd_init(&sink, fd, 0);
+    struct gmr_writer *w =
+        gmr__writer_init(place, gmr__writer_size(), (int)arguments->view, (int)arguments->view, &sink.sink);
+    gmr__doc_begin(w, &doc);
+    package(w, core, analysis);
+    threads(w, analysis, partial);
+    process(w, core);
+    modules(w, analysis);
+    cost.wall_ns = gmr__now_ns() - started_ns;
+    gmr__doc_end(w, &doc, &cost);
+    int status = gmr__writer_flush(w);
+    status = status ? status : gmr__writer_error(w);
+    free(place);
+    return status;
+}
+
+/* Does the executable that the user named belong to this core? Its own build id must be that of the mapped one. */
+static void warn_of_another(const struct arguments *arguments, const struct gmr__core *core, struct gmr__analysis *analysis)
+{
+    const struct gmr__module *module = gmr__modules_find(analysis->modules, core->info.entry);
+    if (arguments->executable && module && module->problem)
+        gmr__note("%s is not the program that made this core (its build id differs); names are taken without it",
+                  arguments->executable);
+}
+
+static int report_core(const struct arguments *arguments, struct gmr__core *core)
+{
+    struct gmr__output output;
+    bool partial = false;
+    uint64_t started_ns = gmr__now_ns();
+    int code = gmr__output_open(&output, arguments->output);
+    if (code)
+        return code;
+    char cache[4096];
+    struct gmr__analysis_options analysis_options = {
+        .max_frames = (uint32_t)arguments->max_frames,
+        .each_thread = arguments->each_thread,
+        .symbols = {.no_lines = arguments->no_lines,
+                    .cache_directory = arguments->no_cache ? NULL : gmr__symbol_cache_directory(cache, sizeof(cache)),
+                    .debuginfod_urls = arguments->debuginfod_urls},
+    };
+    struct gmr__analysis *analysis = gmr__analysis_new(core->snapshot, &analysis_options);
+    if (analysis) {
+        warn_of_another(arguments, core, analysis);
+        int status = write_report(arguments, core, analysis, output.fd, started_ns, &partial);
+        code = status < 0 ? gmr__output_failed(&output, status) : partial ? GMR__EXIT_PARTIAL : GMR__EXIT_WHOLE;
+    } else {
+        code = gmr__fail(GMR__EXIT_FAILED, NULL, "no memory for the report");
+    }
+    gmr__analysis_free(analysis);
+    core->snapshot = NULL; /* it went with the analysis */
+    int closing = gmr__output_close(&output, code == GMR__EXIT_WHOLE || code == GMR__EXIT_PARTIAL);
+    return closing ? closing : code;
+}
+
+int gmr__cmd_core(int argc, char **argv)
+{
+    struct arguments arguments = {.view = GMR_VIEW_TEXT, .max_frames = GMR__DEFAULT_MAX_FRAMES};
+    struct gmr__core *core;
+    char message[512];
+    for (int option; (option = getopt_long(argc, argv, "f:o:h", options, NULL)) != -1;) {
+        int code = option == 'h' ? gmr__command_help("core") : take_option(&arguments, option);
+        if (code || option == 'h')
+            return code;
+    }
+    if (optind + 1 != argc && optind + 2 != argc)
+        return gmr__usage("core");
+    arguments.core = argv[optind];
+    arguments.executable = optind + 2 == argc ? argv[optind + 1] : NULL;
+    char *executable = arguments.executable ? realpath(arguments.executable, NULL) : NULL;
+    if (arguments.executable && !executable)
+        return gmr__fail(GMR__EXIT_NO_PROCESS, NULL, "%s can't be opened: %s", arguments.executable, strerror(errno));
+    int status = gmr__core_open(arguments.core, executable, &core, message, sizeof(message));
+    free(executable);
+    if (status < 0) {
+        int code = status == -EACCES || status == -EPERM   ? GMR__EXIT_NOT_PERMITTED
+                   : status == -ENOENT || status == -ENOEXEC ? GMR__EXIT_NO_PROCESS
+                                                             : GMR__EXIT_FAILED;
+        return gmr__fail((enum gmr__exit)code, NULL, "%s", message[0] ? message : strerror(-status));
+    }
+    int code = report_core(&arguments, core);
+    gmr__core_close(core);
+    return code;
+}
