@@ -151,7 +151,8 @@ int gmr__client_connect(pid_t pid, uint64_t deadline_ns)
             char prefix[48] = "";
             if (through_root)
                 snprintf(prefix, sizeof(prefix), "/proc/%d/root", (int)pid);
-            if ((size_t)snprintf(path, sizeof(path), "%s%s/%d.sock", prefix, directories[i], (int)own_pid) >= sizeof(path))
+            if ((size_t)snprintf(path, sizeof(path), "%s%s/%d.sock", prefix, directories[i], (int)own_pid) >=
+                sizeof(path))
                 continue;
             int fd = gmr__client_connect_path(path, pid, deadline_ns, NULL);
             if (fd >= 0)
@@ -185,8 +186,8 @@ static int each_in_directory(const char *directory, int (*each)(void *, const ch
 }
 
 /* parent/PREFIX*suffix for every entry of parent. */
-static int each_below(const char *parent, const char *prefix, const char *suffix, int (*each)(void *, const char *, pid_t),
-                      void *userdata)
+static int each_below(const char *parent, const char *prefix, const char *suffix,
+                      int (*each)(void *, const char *, pid_t), void *userdata)
 {
     char path[PATH_MAX];
     int status = 0;

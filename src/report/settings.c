@@ -27,6 +27,7 @@ struct draft {
     struct gmr__ini ini;
     bool secure;
     char service[LONGEST_SETTING], file_service[80];
+    char log_dir[2 * LONGEST_SETTING], watch_file[2 * LONGEST_SETTING];
 };
 
 static const char *from_environment(const struct draft *draft, const char *name)
@@ -160,12 +161,11 @@ static void name_service(struct draft *draft, const char *given)
 {
     const char *name = pick(draft, "GMR_SERVICE", NULL, given);
     char exe[PATH_MAX];
-    if (!name) {
+    if (!name) /* as it was called: /proc/self/exe of redis-server is redis-check-rdb on Debian, one file with many names */
+        name = program_invocation_short_name;
+    if (!name || !name[0]) {
         ssize_t n = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
         exe[n > 0 ? n : 0] = '\0';
-        char *deleted = strstr(exe, " (deleted)");
-        if (deleted)
-            *deleted = '\0';
         char *slash = strrchr(exe, '/');
         name = slash ? slash + 1 : exe;
     }
@@ -199,6 +199,20 @@ static const char *keep(char **at, const char *text)
 static size_t size_of(const char *text)
 {
     return text ? strlen(text) + 1 : 0;
+}
+
+/* A relative path is meant from here: a daemon goes to / later. */
+static const char *absolute(const char *path, char *room)
+{
+    char here[LONGEST_SETTING];
+    if (!path || path[0] == '/' || !getcwd(here, sizeof(here)) || here[0] != '/')
+        return path;
+    struct gmr__buf buf;
+    gmr__buf_init(&buf, room, 2 * LONGEST_SETTING);
+    gmr__buf_str(&buf, here);
+    gmr__buf_char(&buf, '/');
+    gmr__buf_str(&buf, path);
+    return room;
 }
 
 static struct gmr__settings *seal(struct draft *draft)
@@ -257,8 +271,8 @@ struct gmr__settings *gmr__settings_new(const struct gmr_options *given)
     s->file_service = draft->file_service;
     settle_signal(draft, o.signal);
     s->flags = o.flags;
-    s->log_dir = pick(draft, "GMR_LOG_DIR", draft->ini.log_dir, o.log_dir);
-    s->watch_file = pick(draft, "GMR_WATCH_FILE", draft->ini.watch_file, o.watch_file);
+    s->log_dir = absolute(pick(draft, "GMR_LOG_DIR", draft->ini.log_dir, o.log_dir), draft->log_dir);
+    s->watch_file = absolute(pick(draft, "GMR_WATCH_FILE", draft->ini.watch_file, o.watch_file), draft->watch_file);
     s->watch_interval_ms = settle_interval(draft, o.watch_interval_ms);
     s->control_socket = settle_switch(draft, "GMR_CONTROL_SOCKET", o.control_socket, true);
     s->view = settle_view(draft, o.view);

@@ -27,7 +27,7 @@ struct reporter {
     uint64_t not_before_ns; /* the next triggered report: min_interval_ms */
     bool client_waits;      /* for the answer to "trigger" */
     char socket_path[160];
-    char where[4352];
+    char where[4352]; /* of the last report; one byte is left for a newline */
 };
 
 /* ---- getting ready ---- */
@@ -144,7 +144,7 @@ static void report(struct reporter *r, uint32_t why)
         char place[32];
         gmr__log(LOG_ERR, "no Guru Meditation Report could be made: ", gmr__errno_text(-error, place), NULL);
     } else {
-        gmr__output(&spool, wish.deadline_ns + timeout_ns / 2, r->where, sizeof(r->where));
+        gmr__output(&spool, wish.deadline_ns + timeout_ns / 2, r->where, sizeof(r->where) - 1);
     }
     gmr__spool_free(&spool);
     r->not_before_ns = gmr__now_ns() + (uint64_t)s->min_interval_ms * 1000000u;
@@ -187,14 +187,11 @@ static void serve_client(struct reporter *r)
 
 static void answer_trigger(struct reporter *r)
 {
-    struct gmr__buf buf;
+    size_t length = gmr__strlen(r->where);
     r->client_waits = false;
-    gmr__buf_init(&buf, r->where, sizeof(r->where) - 1);
-    while (r->where[buf.used] && buf.used < sizeof(r->where) - 2)
-        buf.used++;
-    r->where[buf.used] = '\n';
-    gmr__write_text(r->client.fd, r->where, buf.used + 1, gmr__now_ns() + 1000000000u);
-    r->where[buf.used] = '\0';
+    r->where[length] = '\n'; /* there is room: see `where` */
+    gmr__write_text(r->client.fd, r->where, length + 1, gmr__now_ns() + 1000000000u);
+    r->where[length] = '\0';
     gmr__guest_drop(&r->client);
 }
 

@@ -26,7 +26,7 @@ GMR_API const char *gmr_setup_message(void)
 
 GMR_API int gmr_triggers_armed(void)
 {
-    return atomic_load(&gmr__rt.pid) == gmr__getpid() ? atomic_load(&gmr__rt.armed) : 0;
+    return gmr__armed_now();
 }
 
 void gmr__setup_problem(const char *text, const char *detail, int error)

@@ -33,3 +33,22 @@ void gmr__signal_handler(int signal, siginfo_t *info, void *context)
     gmr__ask(GMR__ASK_SIGNAL);
     gmr__heal_eintr(context);
 }
+
+/* A program that installs its own handler after setup takes the signal away from us; that is its right, and to be told. */
+int gmr__armed_now(void)
+{
+    struct {
+        void (*handler)(int, siginfo_t *, void *);
+        unsigned long flags;
+        void *restorer;
+        uint64_t mask;
+    } action = {0};
+    if (atomic_load(&gmr__rt.pid) != gmr__getpid())
+        return 0;
+    int armed = atomic_load(&gmr__rt.armed);
+    if (armed & GMR_TRIGGER_SIGNAL &&
+        GMR__SYS(SYS_rt_sigaction, gmr__rt.settings->signal, NULL, &action, sizeof(action.mask), 0, 0) == 0 &&
+        action.handler != gmr__signal_handler)
+        armed &= ~GMR_TRIGGER_SIGNAL;
+    return armed;
+}

@@ -273,6 +273,7 @@ void gmr__guest_hello(struct gmr__guest *client, struct gmr__workspace *workspac
                     {GMR_TRIGGER_SOCKET, "socket"},
                     {GMR_TRIGGER_CRASH, "crash"}};
     const struct gmr__settings *s = gmr__rt.settings;
+    int armed = gmr__armed_now();
     struct gmr__sink_fd sink;
     gmr__sink_fd_init(&sink, client->fd, gmr__now_ns() + LINE_DEADLINE_NS);
     struct gmr_writer *w = gmr__workspace_writer(workspace, GMR__VIEW_WIRE, GMR_VIEW_JSON, &sink.sink);
@@ -282,7 +283,7 @@ void gmr__guest_hello(struct gmr__guest *client, struct gmr__workspace *workspac
     gmr_put_string(w, "service", s->service);
     gmr_put_string(w, "libgmr", GMR_BUILD_VERSION);
     gmr_put_int(w, "pid", gmr__getpid());
-    if (s->signal)
+    if (armed & GMR_TRIGGER_SIGNAL)
         gmr_put_int(w, "signal", s->signal);
     if (s->watch_file)
         gmr_put_string(w, "watch_file", s->watch_file);
@@ -290,7 +291,7 @@ void gmr__guest_hello(struct gmr__guest *client, struct gmr__workspace *workspac
         gmr_put_string(w, "log_dir", s->log_dir);
     gmr_begin_list(w, "triggers");
     for (size_t i = 0; i < sizeof(triggers) / sizeof(triggers[0]); i++)
-        if (atomic_load(&gmr__rt.armed) & triggers[i].bit)
+        if (armed & triggers[i].bit)
             gmr_put_string(w, NULL, triggers[i].name);
     gmr_end_list(w);
     gmr__section_end(w, GMR__OK, NULL, NULL);

@@ -33,6 +33,7 @@ void gmr__setup_forget(void);
 /* signal.c: any thread of the program; signal_as.c: the handler. */
 int gmr__signal_arm(int signal, bool replace);
 void gmr__signal_disarm(void);
+int gmr__armed_now(void); /* GMR_TRIGGER_*, as it is, not as it was set up */
 void gmr__signal_handler(int signal, siginfo_t *info, void *context);
 
 /* watch_as.c: the reporter. */

@@ -324,6 +324,8 @@ static void run(char *command, char *a, char *b, char *c)
         answer(fork_children(atol(a)));
     else if (IS("open"))
         answer(open(a, O_WRONLY | O_CREAT | O_TRUNC, 0600));
+    else if (IS("open-rdwr"))
+        answer(open(a, O_RDWR));
     else if (IS("close"))
         answer(close(atoi(a)));
     else if (IS("handle"))
