@@ -73,7 +73,7 @@ TYPES = {
 MEMBERS = {
     "package": record("", product=nullable(STRING), vendor=nullable(STRING), version=nullable(STRING), executable=STRING,
                       build_id=BUILD_ID, libgmr=nullable(STRING)),
-    "threads": many(record("id", id=UINT, name=STRING, state=STRING, stack=UINT)),
+    "threads": many(record("id", id=UINT, name=STRING, state=STRING, syscall=STRING, wait_channel=STRING, stack=UINT, problem=STRING)),
     "green_threads": many(record("id", id=UINT, name=STRING, state=STRING, stack=UINT)),
     "stacks": many(named("stack")),
     "processes": many(named("process")),

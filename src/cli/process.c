@@ -110,25 +110,24 @@ static bool is_named(pid_t pid, const char *name)
     return strcmp(slash ? slash + 1 : text, name) == 0;
 }
 
+/* What it calls itself comes first: redis-server's executable is a link to redis-check-rdb. */
 void gmr__process_name(pid_t pid, char *to, size_t cap)
 {
     char path[64], text[PATH_MAX];
-    snprintf(path, sizeof(path), "/proc/%d/exe", (int)pid);
-    ssize_t got = readlink(path, text, sizeof(text) - 1);
-    if (got > 0) {
-        text[got] = '\0';
-        char *deleted = strstr(text, " (deleted)");
-        if (deleted)
-            *deleted = '\0';
-        const char *slash = strrchr(text, '/');
-        snprintf(to, cap, "%s", slash ? slash + 1 : text);
-        return;
-    }
-    snprintf(path, sizeof(path), "/proc/%d/comm", (int)pid);
-    if (gmr__read_file(path, text, sizeof(text)) <= 0)
+    snprintf(path, sizeof(path), "/proc/%d/cmdline", (int)pid);
+    if (gmr__read_file(path, text, sizeof(text)) > 0)
+        text[strcspn(text, ": ")] = '\0';
+    else
         text[0] = '\0';
-    text[strcspn(text, "\n")] = '\0';
-    snprintf(to, cap, "%s", text);
+    const char *slash = strrchr(text, '/'), *name = slash ? slash + 1 : text;
+    if (!*name) {
+        snprintf(path, sizeof(path), "/proc/%d/comm", (int)pid);
+        if (gmr__read_file(path, text, sizeof(text)) <= 0)
+            text[0] = '\0';
+        text[strcspn(text, "\n")] = '\0';
+        name = text;
+    }
+    snprintf(to, cap, "%s", *name == '-' ? name + 1 : name); /* a login shell's */
 }
 
 struct matches {

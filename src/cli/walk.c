@@ -11,29 +11,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "report/order.h"
-#if __has_include("capture/capture.h")
 #include "capture/capture.h"
-#else
-#include "snapshot/snapshot.h"
-struct gmr__capture_options {
-    size_t stack_bytes;
-    uint64_t deadline_ns;
-    bool stop_all;
-};
-#define gmr__capture_ptrace(pid, options, out) ((void)(options), -ENOSYS)
-#define gmr__snapshot_free(snapshot) ((void)(snapshot))
-#endif
-#if __has_include("section/analysis.h")
+#include "report/order.h"
 #include "section/analysis.h"
-#endif
+#include "symbol/cache.h"
 #include "sys/sys.h"
+
+#define DEBUGINFOD_TIMEOUT_MS 10000
 
 struct gmr__walk {
     struct gmr__walk_options options;
     struct gmr__snapshot *snapshot;
     struct gmr__analysis *analysis;
     char problem[256];
+    char cache_directory[512];
 };
 
 static bool name_in_list(const char *list, const char *name)
@@ -109,7 +100,10 @@ void gmr__walk_free(struct gmr__walk *walk)
 {
     if (!walk)
         return;
-    gmr__snapshot_free(walk->snapshot);
+    if (walk->analysis)
+        gmr__analysis_free(walk->analysis);
+    else
+        gmr__snapshot_free(walk->snapshot);
     free(walk);
 }
 
@@ -168,14 +162,50 @@ static const struct gmr__section_head *inspector_head(const char *name)
     return NULL;
 }
 
+/* Made when the first section needs it: the target runs on, whatever this takes. */
+static bool analyse(struct gmr__walk *walk)
+{
+    if (walk->analysis || !walk->snapshot)
+        return walk->analysis != NULL;
+    const char *cache = NULL;
+    if (!walk->options.no_cache)
+        cache = gmr__symbol_cache_directory(walk->cache_directory, sizeof(walk->cache_directory));
+    struct gmr__analysis_options options = {
+        .max_frames = walk->options.max_frames,
+        .each_thread = walk->options.each_thread,
+        .symbols = {.no_lines = walk->options.no_lines,
+                    .cache_directory = cache,
+                    .debuginfod_urls = walk->options.debuginfod_urls,
+                    .debuginfod_timeout_ms = DEBUGINFOD_TIMEOUT_MS},
+    };
+    walk->analysis = gmr__analysis_new(walk->snapshot, &options);
+    walk->snapshot = walk->analysis ? walk->analysis->snapshot : NULL;
+    if (!walk->analysis)
+        snprintf(walk->problem, sizeof(walk->problem), "no memory for the analysis");
+    return walk->analysis != NULL;
+}
+
+static void run_inspector_section(struct gmr__walk *walk, struct gmr_writer *w, const char *name,
+                                  struct gmr__section_status *status)
+{
+    if (!analyse(walk)) {
+        status->status = GMR__FAILED;
+        snprintf(status->reason, sizeof(status->reason), "%s", walk->problem);
+    } else if (strcmp(name, "threads") == 0) {
+        gmr__section_threads(w, walk->analysis, status);
+    } else if (strcmp(name, "stacks") == 0) {
+        gmr__section_stacks(w, walk->analysis, status);
+    }
+}
+
 static int inspector_section(struct gmr__walk *walk, struct gmr_writer *w, const char *name, bool *partial)
 {
-    struct gmr__section_status status = {.status = GMR__FAILED};
+    struct gmr__section_status status = {.status = GMR__OK};
     const struct gmr__section_head *head = inspector_head(name);
     if (!head)
         return 0;
     gmr__section_begin(w, head);
-    snprintf(status.reason, sizeof(status.reason), "%s", walk->problem);
+    run_inspector_section(walk, w, name, &status);
     return end_section(w, &status, partial);
 }
 

@@ -151,7 +151,8 @@ class Context:
                 out = None
             if "stderr" in options:
                 err = None
-            options = {"stdin": subprocess.DEVNULL, "stdout": stdout, "stderr": stderr, **options}
+            # A session of its own: apache2 ends its whole process group when it is ended.
+            options = {"stdin": subprocess.DEVNULL, "stdout": stdout, "stderr": stderr, "start_new_session": True, **options}
             popen = subprocess.Popen([str(a) for a in argv], env=env or self.environment(), cwd=cwd or self.tmp, **options)
         process = Process(popen, out, err)
         self._processes.append(process)
@@ -197,9 +198,8 @@ class Context:
     def valid_json(self, text):
         """Parses a JSON report and checks it against the schema that ships."""
         document = json.loads(text)
-        with contextlib.suppress(ImportError):
-            import validate  # pylint: disable=import-outside-toplevel
-            validate.validate_json(document)
+        import validate  # pylint: disable=import-outside-toplevel
+        validate.validate_json(document)
         return document
 
     def valid_xml(self, text):
@@ -235,6 +235,9 @@ STARTS = {"_start", "clone", "clone3", "__clone", "__clone3", "start_thread", "_
 def ends_at_start(document, thread):
     """Does the stack go all the way to where the thread began?"""
     names = functions(document, thread)
+    # A stripped executable has no name for its _start, which __libc_start_main returns to.
+    if len(names) > 1 and not names[-1]:
+        return names[-2].startswith("__libc_start_main")
     return bool(names) and names[-1] in STARTS
 
 
