@@ -54,6 +54,8 @@ def named(name):
 
 # ------------------------------------------------------------------------------------------------ a report
 
+BOUND = either(UINT, STRING)
+
 TYPES = {
     "frame": record(
         # pc is absent where a language has no address for a call (Python); then language says which
@@ -67,23 +69,49 @@ TYPES = {
         pid=UINT, parent_pid=UINT, uids=named("ids"), gids=named("ids"), username=STRING, command=many(STRING), state=STRING,
         start_time=STRING, threads=UINT, memory=record("rss virtual", rss=UINT, virtual=UINT), children=many(named("process"))),
     "limit": record("soft hard", soft=either(UINT, STRING), hard=either(UINT, STRING), unit=STRING),
+    "module": record("path start end", path=STRING, start=HEX, end=HEX, build_id=BUILD_ID, deleted=BOOL),
+    "socket": record("type", type=STRING, state=STRING, local=STRING, remote=STRING, path=STRING),
+    "descriptor": record("fd kind target", fd=UINT, kind=STRING, target=STRING, socket=named("socket")),
+    # a number, or "unlimited"
+    "cgroup_memory": record("", path=STRING, current=BOUND, max=BOUND, high=BOUND, peak=BOUND, swap_current=BOUND, swap_max=BOUND,
+                            oom_kills=UINT, failures=BOUND),
+    "cgroup_cpu": record("", path=STRING, cpus=NUMBER, quota_us=BOUND, period_us=UINT, weight=BOUND, shares=BOUND, throttled=UINT,
+                         throttled_us=UINT),
+    "cgroup_pids": record("", path=STRING, current=BOUND, max=BOUND),
+    "call": record("", pc=HEX, function=STRING, argument=HEX),
     "outcome": record("name status", name=STRING, own=BOOL, status=one_of("ok", "partial", "failed", "absent"), reason=STRING, next_step=STRING),
 }
 
 MEMBERS = {
     "package": record("", product=nullable(STRING), vendor=nullable(STRING), version=nullable(STRING), executable=STRING,
-                      build_id=BUILD_ID, libgmr=nullable(STRING)),
+                      executable_deleted=BOOL, build_id=BUILD_ID, libgmr=nullable(STRING)),
     "threads": many(record("id", id=UINT, name=STRING, state=STRING, syscall=STRING, wait_channel=STRING, stack=UINT, problem=STRING)),
-    "green_threads": many(record("id", id=UINT, name=STRING, state=STRING, stack=UINT)),
+    "green_threads": many(record(
+        "id", id=UINT, name=STRING, kind=STRING, state=STRING, wait_reason=STRING, wait_object=HEX, age_seconds=NUMBER, thread=UINT,
+        idle=BOOL, discovered=BOOL, approximate=BOOL, switches=UINT, address=HEX, parent=HEX, entry=named("call"), stack_bytes=UINT,
+        stack_used_bytes=UINT, stack_nearly_full=BOOL, created_by=many(named("call")), problem=STRING, stack=UINT)),
     "stacks": many(named("stack")),
     "processes": many(named("process")),
     "configuration": map_of(ANY),
     "limits": map_of(named("limit")),
-    "open_files": ANY,
-    "modules": many(ANY),
-    "resources": ANY,
-    "cgroup": ANY,
-    "host": ANY,
+    "open_files": record("", count=UINT, limit=UINT, kinds=map_of(UINT), descriptors=many(named("descriptor")), not_listed=UINT),
+    "modules": many(named("module")),
+    "resources": record(
+        "",
+        cpu_seconds=record("user system children_user children_system", user=NUMBER, system=NUMBER, children_user=NUMBER, children_system=NUMBER),
+        memory=record("", rss=UINT, rss_peak=UINT, rss_anonymous=UINT, rss_file=UINT, rss_shared=UINT, virtual=UINT, virtual_peak=UINT, data=UINT,
+                      page_tables=UINT, locked=UINT, swap=UINT),
+        page_faults=record("minor major", minor=UINT, major=UINT), threads=UINT, nice=INT, scheduling=STRING, realtime_priority=UINT,
+        main_thread_switches=record("voluntary involuntary", voluntary=UINT, involuntary=UINT), oom_score=UINT, oom_score_adj=INT,
+        io=record("", read=UINT, written=UINT, read_calls=UINT, write_calls=UINT, read_from_disk=UINT, written_to_disk=UINT)),
+    # version 2: path and the three controllers; version 1: a path in each, and that of the second hierarchy
+    "cgroup": record("", path=STRING, unified_path=STRING, memory=named("cgroup_memory"), cpu=named("cgroup_cpu"), pids=named("cgroup_pids")),
+    "host": record(
+        "",
+        name=STRING, kernel=record("", system=STRING, release=STRING, version=STRING, machine=STRING), libc=STRING,
+        cpus=record("", online=UINT, allowed=UINT), uptime_seconds=NUMBER, load=record("", minute_1=NUMBER, minutes_5=NUMBER, minutes_15=NUMBER),
+        boot_time=STRING, boot_id=STRING,
+        memory=record("", total=UINT, available=UINT, free=UINT, swap_total=UINT, swap_free=UINT)),
     "report": record(
         "status sections",
         id=STRING, service=STRING, pid=UINT, host=STRING, trigger=STRING, time=STRING, method=STRING,

@@ -139,7 +139,7 @@ const char *gmr__stack_end(struct gmr__report_stack stack)
 
 /* ---------------------------------------------------------------------------------------- as text */
 
-struct text {
+struct lines_out {
     struct gmr_writer *w;
     const struct gmr__analysis *analysis;
     size_t count;
@@ -177,47 +177,63 @@ static void put_place(struct gmr_writer *w, const struct gmr__line *line)
     }
 }
 
-static bool text_line(void *userdata, const struct gmr__line *line)
+void gmr__line_text(struct gmr_writer *w, const struct gmr__line *line, const char *source)
 {
-    struct text *text = userdata;
-    struct gmr_writer *w = text->w;
-    text->count++;
     put_place(w, line);
-    if (line->language)
-        gmr__raw_format(w, " (%s)", line->language);
+    if (line->language) {
+        gmr__raw_format(w, " (");
+        gmr__raw_text(w, line->language);
+        gmr__raw_format(w, ")");
+    }
     gmr__raw_format(w, "%s%s%s%s\n", line->inlined ? " (inlined)" : "", line->tail_call ? " (tail call)" : "",
                     line->signal_frame ? " (signal handler called)" : "", line->guessed ? " (guessed)" : "");
-    if (line->file && line->line > 0 && !text->analysis->options.no_source) {
-        const char *source = gmr__source_line(text->analysis->symbolizer, line->file, line->line);
-        if (source && *source) {
-            gmr__raw_format(w, "    `");
-            gmr__raw_text(w, source);
-            gmr__raw_format(w, "`\n");
-        }
+    if (source && *source) {
+        gmr__raw_format(w, "    `");
+        gmr__raw_text(w, source);
+        gmr__raw_format(w, "`\n");
     }
-    return gmr__writer_error(w) == 0;
+}
+
+void gmr__stack_end_text(struct gmr_writer *w, const char *end, bool any)
+{
+    if (end) {
+        gmr__raw_format(w, any ? "(the stack ends here: " : "(no stack: ");
+        gmr__raw_text(w, end);
+        gmr__raw_format(w, ")\n");
+    } else if (!any) {
+        gmr__raw_format(w, "No Traceback!\n"); /* as oslo.reports says it */
+    }
+}
+
+static const char *source_of(const struct gmr__analysis *analysis, const struct gmr__line *line)
+{
+    if (!line->file || line->line <= 0 || analysis->options.no_source)
+        return NULL;
+    return gmr__source_line(analysis->symbolizer, line->file, line->line);
+}
+
+static bool text_line(void *userdata, const struct gmr__line *line)
+{
+    struct lines_out *text = userdata;
+    text->count++;
+    gmr__line_text(text->w, line, source_of(text->analysis, line));
+    return gmr__writer_error(text->w) == 0;
 }
 
 void gmr__stack_text(struct gmr_writer *w, const struct gmr__analysis *analysis, struct gmr__report_stack stack)
 {
-    struct text text = {.w = w, .analysis = analysis};
+    struct lines_out text = {.w = w, .analysis = analysis};
     gmr__raw_format(w, "\n");
     gmr__stack_lines(analysis, stack, text_line, &text);
-    const char *end = gmr__stack_end(stack);
-    if (end) {
-        gmr__raw_format(w, text.count ? "(the stack ends here: " : "(no stack: ");
-        gmr__raw_text(w, end);
-        gmr__raw_format(w, ")\n");
-    } else if (!text.count) {
-        gmr__raw_format(w, "No Traceback!\n"); /* as oslo.reports says it */
-    }
+    gmr__stack_end_text(w, gmr__stack_end(stack), text.count > 0);
 }
 
 /* ---------------------------------------------------------------------------------------- as data */
 
 static bool data_line(void *userdata, const struct gmr__line *line)
 {
-    struct gmr_writer *w = userdata;
+    struct lines_out *out = userdata;
+    struct gmr_writer *w = out->w;
     char id[65];
     gmr_begin_map(w, NULL);
     if (!line->language)
@@ -231,6 +247,8 @@ static bool data_line(void *userdata, const struct gmr__line *line)
         gmr__module_build_id(line->module, id);
         if (id[0])
             gmr_put_string(w, "build_id", id);
+        if (!line->function) /* what names it later, elsewhere */
+            gmr_put_format(w, "module_offset", "0x%llx", (unsigned long long)(line->pc - line->module->bias));
     }
     if (line->file)
         gmr_put_string(w, "file", line->file);
@@ -238,6 +256,9 @@ static bool data_line(void *userdata, const struct gmr__line *line)
         gmr_put_int(w, "line", line->line);
     if (line->column > 0)
         gmr_put_int(w, "column", line->column);
+    const char *source = source_of(out->analysis, line);
+    if (source && *source)
+        gmr_put_string(w, "source", source);
     if (line->inlined)
         gmr_put_bool(w, "inlined", true);
     if (line->tail_call)
@@ -253,8 +274,9 @@ static bool data_line(void *userdata, const struct gmr__line *line)
 
 void gmr__stack_data(struct gmr_writer *w, const struct gmr__analysis *analysis, struct gmr__report_stack stack)
 {
+    struct lines_out out = {.w = w, .analysis = analysis};
     gmr_begin_list(w, "frames");
-    gmr__stack_lines(analysis, stack, data_line, w);
+    gmr__stack_lines(analysis, stack, data_line, &out);
     gmr_end_list(w);
     const char *end = gmr__stack_end(stack);
     if (end)

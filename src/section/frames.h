@@ -32,6 +32,11 @@ void gmr__stack_text(struct gmr_writer *w, const struct gmr__analysis *analysis,
 /* Data: the members "frames" and, where it ends early, "end" of a map that the caller has begun. */
 void gmr__stack_data(struct gmr_writer *w, const struct gmr__analysis *analysis, struct gmr__report_stack stack);
 
+/* One line of a stack as text, and the text of its source line (NULL: not at hand). */
+void gmr__line_text(struct gmr_writer *w, const struct gmr__line *line, const char *source);
+/* What stands below the last line. any: there was a line; end: NULL or why there are no more. */
+void gmr__stack_end_text(struct gmr_writer *w, const char *end, bool any);
+
 /* "------" TITLE centred in 60 "------": the line above a stack. */
 void gmr__stack_banner(struct gmr_writer *w, const char *title);
 /* Raw text: bytes of the target's (names) with control characters and bad UTF-8 made visible. */

@@ -1,0 +1,26 @@
+/*
+ * section/thread_text.h - the Threads section as text, from whatever knows the threads: a snapshot, or a stored report.
+ *
+ * Inspector only.
+ */
+#ifndef GMR_SECTION_THREAD_TEXT_H
+#define GMR_SECTION_THREAD_TEXT_H
+
+#include "view/writer.h"
+
+/* One thread. NULL: not known. */
+struct gmr__thread_text {
+    int64_t tid;
+    const char *name, *state, *call, *wait_channel;
+    const char *reason; /* why it has no stack */
+    int64_t stack;      /* number in the report; -1: none */
+    size_t next;        /* filled in by gmr__threads_text */
+    bool first;
+};
+
+/* The body of the section: every distinct stack once, under the first thread that has it (each: under every one). put_stack writes the
+ * lines of a stack. False: no memory. */
+bool gmr__threads_text(struct gmr_writer *w, struct gmr__thread_text *threads, size_t count, bool each,
+                       void (*put_stack)(struct gmr_writer *w, void *userdata, int64_t stack), void *userdata);
+
+#endif
