@@ -8,5 +8,6 @@
 
 extern const struct gmr__green_source gmr__green_source_registry; /* gmr/green.h: what the program tells */
 extern const struct gmr__green_source gmr__green_source_python;   /* Python threads, greenlets, asyncio tasks */
+extern const struct gmr__green_source gmr__green_source_go;       /* goroutines */
 
 #endif

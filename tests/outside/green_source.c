@@ -8,12 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "green/sources.h"
 #include "green_stand.h"
-
-extern const struct gmr__green_source gmr__green_source_python;
 
 static const struct gmr__green_source *const sources[] = {
     &gmr__green_source_python,
+    &gmr__green_source_go,
     NULL,
 };
 

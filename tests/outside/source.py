@@ -1,6 +1,7 @@
 """Runs green_source over a process and parses what it prints."""
 import os
 import pathlib
+import re
 import subprocess
 
 from common import TIMEOUT, check
@@ -9,10 +10,14 @@ from common import TIMEOUT, check
 class Stack:
     """An OS thread (tid) or a green thread with its language frames: [function, file, line], innermost first."""
 
-    def __init__(self, words):
-        self.tid = int(words[1]) if words[0] == "OS" else None
-        self.fields = dict(word.split("=", 1) for word in words[2:] if "=" in word)
-        self.kind = None if words[0] == "OS" else " ".join(word for word in words[2:] if "=" not in word)
+    def __init__(self, line):
+        words = line.split()
+        is_os = words[0] == "OS"
+        self.tid = int(words[1]) if is_os else None
+        self.number = None if is_os else words[1]
+        found = None if is_os else re.match(r"GREEN \d+ (.*) state=(\d+) name=(.*) wait=(.*) carrier=(\d+) ", line)
+        self.kind = found[1] if found else None
+        self.fields = dict(zip(("state", "name", "wait", "carrier"), found.groups()[1:])) if found else {}
         self.frames, self.end = [], None
 
 
@@ -34,7 +39,7 @@ def run(t, pid, name, *lie, code=0):
             file, number = place.rsplit(":", 1)
             stacks[-1].frames.append([function, file, int(number)])
         elif line.strip():
-            stacks.append(Stack(line.split()))
+            stacks.append(Stack(line))
     return stacks, notes
 
 

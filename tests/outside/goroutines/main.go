@@ -1,0 +1,77 @@
+// A Go program whose goroutines stand still in every way they can: what gmr must find from outside. SIGUSR1 ends it.
+//
+// usage: goroutines [COUNT]     COUNT more goroutines, ten calls deep
+package main
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"os/signal"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+)
+
+//go:noinline
+func deep(levels int, then func()) {
+	if levels > 0 {
+		deep(levels-1, then)
+		return
+	}
+	then()
+}
+
+type pair[T any] struct{ value T }
+
+func (p *pair[T]) wait(ch chan T) T {
+	return <-ch
+}
+
+var spins int
+
+func spin() {
+	for {
+		spins++
+	}
+}
+
+func main() {
+	ch := make(chan int)
+	var mu sync.Mutex
+	mu.Lock()
+	var wg sync.WaitGroup
+	wg.Add(1)
+	for i := 0; i < 5; i++ {
+		go deep(i*20, func() { <-ch })
+	}
+	go func() { other := make(chan string); other <- "x" }()
+	go func() { select {} }()
+	go func() { mu.Lock() }()
+	go func() { wg.Wait() }()
+	go func() { time.Sleep(time.Hour) }()
+	go func() {
+		select {
+		case <-ch:
+		case <-time.After(time.Hour):
+		}
+	}()
+	go func() { (&pair[int]{}).wait(ch) }()
+	listener, _ := net.Listen("tcp", "127.0.0.1:0")
+	go func() { listener.Accept() }()
+	go func() { var b [1]byte; syscall.Read(0, b[:]) }()
+	if len(os.Args) > 1 {
+		count, _ := strconv.Atoi(os.Args[1])
+		for i := 0; i < count; i++ {
+			go deep(10, func() { <-ch })
+		}
+	} else {
+		go spin()
+	}
+	end := make(chan os.Signal, 1)
+	signal.Notify(end, syscall.SIGUSR1)
+	time.Sleep(300 * time.Millisecond)
+	fmt.Println("ready")
+	<-end
+}
