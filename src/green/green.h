@@ -90,6 +90,7 @@ struct gmr__green_thread {
 
     struct gmr__language_stack language; /* language.language NULL: none */
     const char *problem;                 /* why something of the above is missing: a sentence */
+    const struct gmr__language_stack *language_kept; /* gmr__green_at: `language` where it stays; NULL: none */
 };
 
 /* ------------------------------------------------------------------------------------------------ sources */
@@ -193,6 +194,7 @@ void gmr__green_finish(struct gmr__green *green);
 /* ------------------------------------------------------------------------------------------------ for the sections */
 
 size_t gmr__green_count(const struct gmr__green *green);
+uint64_t gmr__green_stopped_at(const struct gmr__green *green); /* CLOCK_MONOTONIC of the copy; 0: not known (a core) */
 /* Fills *thread with number `index`; its pointers live as long as the set. stack: the bytes (copy), empty if none. */
 void gmr__green_at(const struct gmr__green *green, size_t index, struct gmr__green_thread *thread);
 /* NULL: this OS thread has no frames of a language. */

@@ -81,6 +81,7 @@ void gmr__green_collect(struct gmr__green *green, const struct gmr__thread *stan
     green->phase_deadline_ns = start + (budget > green->stop_used_ns ? budget - green->stop_used_ns : 0);
     green->standing = standing;
     green->standing_count = count;
+    green->stopped_at_ns = green->read_pid ? start : 0;
     for (size_t i = 0; gmr__green_sources[i] && i < GMR__GREEN_MAX_SOURCES; i++) {
         const struct gmr__green_source *source = gmr__green_sources[i];
         if (!green->found[i] || !source->collect)
@@ -98,6 +99,8 @@ void gmr__green_collect(struct gmr__green *green, const struct gmr__thread *stan
 void gmr__green_finish(struct gmr__green *green)
 {
     green->phase = GMR__PHASE_FINISH;
+    if (!green->stopped_at_ns && green->read_pid)
+        green->stopped_at_ns = gmr__now_ns();
     green->phase_deadline_ns = gmr__now_ns() + green->options.find_budget_ns;
     for (size_t i = 0; gmr__green_sources[i] && i < GMR__GREEN_MAX_SOURCES; i++) {
         const struct gmr__green_source *source = gmr__green_sources[i];

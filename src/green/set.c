@@ -408,6 +408,11 @@ bool gmr__green_known(const struct gmr__green *green, uint64_t address)
     return gmr__green_find_range((struct gmr__green *)green, address) != SIZE_MAX;
 }
 
+uint64_t gmr__green_stopped_at(const struct gmr__green *green)
+{
+    return green ? green->stopped_at_ns : 0;
+}
+
 size_t gmr__green_count(const struct gmr__green *green)
 {
     return green ? green->count : 0;
@@ -450,6 +455,7 @@ void gmr__green_at(const struct gmr__green *green, size_t index, struct gmr__gre
         memcpy(thread->creator, e->creator, sizeof(thread->creator));
     if (e->language)
         thread->language = *e->language;
+    thread->language_kept = e->language;
 }
 
 int gmr__green_emit_os_thread(struct gmr__green *green, pid_t tid, const struct gmr__language_stack *language)

@@ -77,7 +77,7 @@ struct gmr__green {
     bool found[GMR__GREEN_MAX_SOURCES];
     void *state[GMR__GREEN_MAX_SOURCES];
     enum { GMR__PHASE_FIND, GMR__PHASE_COLLECT, GMR__PHASE_FINISH } phase;
-    uint64_t phase_deadline_ns, stop_used_ns;
+    uint64_t phase_deadline_ns, stop_used_ns, stopped_at_ns;
     const struct gmr__thread *standing;
     size_t standing_count;
     size_t pending; /* entries from here on still want their stack copied */
