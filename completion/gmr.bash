@@ -38,7 +38,7 @@ _gmr()
     esac
     local options=""
     case $command in
-        report) options="--format --output --sections --all-at-once --each-thread --max-stack-bytes --max-frames --no-lines --no-cache
+        report) options="--format --output --sections --all-at-once --each-thread --green --max-stack-bytes --max-frames --no-lines --no-cache
             --debuginfod --timeout --help" ;;
         run) options="--signal --log-dir --service --view --watch-file --config --on-crash --no-socket --follow --help --" ;;
         core) options="--format --output --each-thread --max-frames --no-lines --no-cache --debuginfod --help" ;;

@@ -13,6 +13,7 @@ complete -c gmr -n "__gmr_using report core show symbolize scrub" -s o -l output
 complete -c gmr -n "__gmr_using report" -l sections -x -d 'Only these sections' \
     -a "package threads green_threads stacks processes configuration own limits open_files modules resources cgroup host"
 complete -c gmr -n "__gmr_using report" -l all-at-once -d 'Stop all threads together'
+complete -c gmr -n "__gmr_using report" -l green -x -d 'Only these green threads'
 complete -c gmr -n "__gmr_using report" -l max-stack-bytes -x -d 'Bytes of one stack'
 complete -c gmr -n "__gmr_using report" -l timeout -x -d Seconds
 complete -c gmr -n "__gmr_using report core" -l each-thread -d 'Print every stack'

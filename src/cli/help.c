@@ -40,6 +40,8 @@ static const char report[] =
     "                              limits open_files modules resources cgroup host\n"
     "      --all-at-once           stop all threads together, for one consistent picture\n"
     "      --each-thread           print every stack, even those that many threads share\n"
+    "      --green FILTER          only these green threads, by comma: state=NAME[+NAME], name=, kind=, wait=, function=PATTERN,\n"
+    "                              age=10s (at least), id=5-99, top=20 (groups), each (one by one), idle (spares of pools, too)\n"
     "      --max-stack-bytes N     copy at most N bytes of one stack; default 8388608\n"
     "      --max-frames N          print at most N frames of one stack; default 1000\n"
     "      --no-lines              function names only: no file:line, no inlined functions\n"

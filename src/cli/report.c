@@ -27,7 +27,7 @@ struct arguments {
 };
 
 enum {
-    OPT_SECTIONS = 256, OPT_ALL_AT_ONCE, OPT_EACH_THREAD, OPT_MAX_STACK_BYTES, OPT_MAX_FRAMES, OPT_NO_LINES, OPT_NO_CACHE,
+    OPT_SECTIONS = 256, OPT_ALL_AT_ONCE, OPT_EACH_THREAD, OPT_GREEN, OPT_MAX_STACK_BYTES, OPT_MAX_FRAMES, OPT_NO_LINES, OPT_NO_CACHE,
     OPT_DEBUGINFOD, OPT_TIMEOUT,
 };
 
@@ -37,6 +37,7 @@ static const struct option options[] = {
     {"sections", required_argument, NULL, OPT_SECTIONS},
     {"all-at-once", no_argument, NULL, OPT_ALL_AT_ONCE},
     {"each-thread", no_argument, NULL, OPT_EACH_THREAD},
+    {"green", required_argument, NULL, OPT_GREEN},
     {"max-stack-bytes", required_argument, NULL, OPT_MAX_STACK_BYTES},
     {"max-frames", required_argument, NULL, OPT_MAX_FRAMES},
     {"no-lines", no_argument, NULL, OPT_NO_LINES},
@@ -63,6 +64,14 @@ static int number(const char *option, const char *text, long low, long high, lon
     return gmr__fail(GMR__EXIT_USAGE, NULL, "--%s takes a number from %ld to %ld, not '%s'", option, low, high, text);
 }
 
+static int take_green(const char *text, struct gmr__green_filter *filter)
+{
+    char problem[512];
+    if (gmr__green_filter_parse(text, filter, problem, sizeof(problem)))
+        return 0;
+    return gmr__fail(GMR__EXIT_USAGE, "see: gmr report --help", "%s", problem);
+}
+
 static int take_option(struct arguments *to, int option)
 {
     long value = 0;
@@ -75,6 +84,7 @@ static int take_option(struct arguments *to, int option)
     case OPT_SECTIONS: to->walk.sections = optarg; return check_sections(optarg);
     case OPT_ALL_AT_ONCE: to->walk.all_at_once = true; return 0;
     case OPT_EACH_THREAD: to->walk.each_thread = true; return 0;
+    case OPT_GREEN: return take_green(optarg, &to->walk.green);
     case OPT_NO_LINES: to->walk.no_lines = true; return 0;
     case OPT_NO_CACHE: to->walk.no_cache = true; return 0;
     case OPT_DEBUGINFOD:

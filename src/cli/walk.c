@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "capture/capture.h"
+#include "green/attach.h"
 #include "report/order.h"
 #include "section/analysis.h"
 #include "symbol/cache.h"
@@ -23,6 +24,7 @@ struct gmr__walk {
     struct gmr__walk_options options;
     struct gmr__snapshot *snapshot;
     struct gmr__analysis *analysis;
+    struct gmr__green *green; /* NULL: not looked for, or no memory */
     char problem[256];
     char cache_directory[512];
 };
@@ -70,7 +72,12 @@ static struct gmr__snapshot *capture(struct gmr__walk *walk)
         .deadline_ns = options->deadline_ns,
         .stop_all = options->all_at_once,
     };
+    /* Also for the threads: those of an interpreter have frames of its language. */
+    struct gmr__green_attach *green = NULL;
+    if (gmr__walk_wants(options, "green_threads") || gmr__walk_wants(options, "threads"))
+        green = gmr__green_attach(&capture, NULL);
     int status = gmr__capture_ptrace(options->pid, &capture, &snapshot);
+    walk->green = gmr__green_take(green, snapshot);
     if (status < 0)
         snprintf(walk->problem, sizeof(walk->problem), "the process could not be captured: %s", strerror(-status));
     return snapshot;
@@ -100,6 +107,7 @@ void gmr__walk_free(struct gmr__walk *walk)
 {
     if (!walk)
         return;
+    gmr__green_free(walk->green);
     if (walk->analysis)
         gmr__analysis_free(walk->analysis);
     else
@@ -162,6 +170,12 @@ static const struct gmr__section_head *inspector_head(const char *name)
     return NULL;
 }
 
+static const struct gmr__language_stack *language_of(void *userdata, pid_t tid)
+{
+    const struct gmr__walk *walk = userdata;
+    return gmr__green_os_thread(walk->green, tid);
+}
+
 /* Made when the first section needs it: the target runs on, whatever this takes. */
 static bool analyse(struct gmr__walk *walk)
 {
@@ -173,6 +187,8 @@ static bool analyse(struct gmr__walk *walk)
     struct gmr__analysis_options options = {
         .max_frames = walk->options.max_frames,
         .each_thread = walk->options.each_thread,
+        .language_of = language_of,
+        .language_userdata = walk,
         .symbols = {.no_lines = walk->options.no_lines,
                     .cache_directory = cache,
                     .debuginfod_urls = walk->options.debuginfod_urls,
@@ -193,6 +209,10 @@ static void run_inspector_section(struct gmr__walk *walk, struct gmr_writer *w, 
         snprintf(status->reason, sizeof(status->reason), "%s", walk->problem);
     } else if (strcmp(name, "threads") == 0) {
         gmr__section_threads(w, walk->analysis, status);
+    } else if (strcmp(name, "green_threads") == 0) {
+        struct gmr__green_filter filter = walk->options.green;
+        filter.each = filter.each || walk->options.each_thread;
+        gmr__section_green(w, walk->analysis, walk->green, &filter, status);
     } else if (strcmp(name, "stacks") == 0) {
         gmr__section_stacks(w, walk->analysis, status);
     }

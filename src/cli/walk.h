@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "section/green.h"
 #include "section/section.h"
 #include "view/writer.h"
 
@@ -29,6 +30,7 @@ struct gmr__walk_options {
     uint32_t max_frames;
     const char *debuginfod_urls; /* NULL: never asked */
     bool no_cache;
+    struct gmr__green_filter green; /* which green threads to show */
 };
 
 struct gmr__walk;
