@@ -17,9 +17,9 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 
+#include "config/config.h"
 #include "report/registry.h"
 #include "report/runtime.h"
-#include "report/standin.h"
 #include "report/thread.h"
 #include "sys/buf.h"
 #include "sys/sys.h"

@@ -14,8 +14,8 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include "config/config.h"
 #include "report/runtime.h"
-#include "report/standin.h"
 #include "sys/buf.h"
 #include "sys/sys.h"
 

@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 
+#include "config/config.h"
 #include "report/assemble.h"
 #include "report/registry.h"
 #include "report/runtime.h"
@@ -109,8 +110,8 @@ static int final_view(const struct gmr__wish *wish)
 
 static void fill_configuration(struct gmr_writer *writer, const struct gmr__wish *wish)
 {
-    static const struct gmr__section_head head = {
-        .name = "configuration", .title = "Configuration", .shape = GMR__SHAPE_MAP};
+    const struct gmr__section_head head = {
+        .name = "configuration", .title = "Configuration", .shape = GMR__SHAPE_MAP, .style = gmr__config_style};
     struct gmr__job *job;
     enum gmr__job_outcome outcome = gmr__runner_run(GMR__JOB_CONFIGURATION, 0, NULL, final_view(wish),
                                                     gmr__rt.settings->section_max_bytes, job_deadline(wish), &job);

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "config/config.h"
 #include "report/registry.h"
 #include "report/thread.h"
 #include "sys/buf.h"
@@ -131,15 +132,19 @@ void gmr__reporter_stop(void)
 static void before_fork(void)
 {
     gmr__registry_lock();
+    gmr__config_lock();
 }
 
 static void after_fork_in_parent(void)
 {
+    gmr__config_unlock();
     gmr__registry_unlock();
 }
 
 static void after_fork_in_child(void)
 {
+    gmr__config_forget_running();
+    gmr__config_unlock();
     gmr__registry_forget_running();
     gmr__registry_unlock();
     gmr__call_forget();
