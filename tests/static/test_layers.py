@@ -10,7 +10,7 @@ from common import BUILD, ROOT, check, suite  # noqa: E402  pylint: disable=wron
 
 # Bottom to top, as doc/design.md draws them; a file includes its own layer and those before it. Those in one string stand side by side and
 # may include each other: arch has the system-call stub, sys the types around it.
-LAYERS = ["arch sys", "snapshot", "symbol", "unwind", "capture green", "view", "config", "section", "report", "trigger", "cli"]
+LAYERS = ["arch sys", "snapshot", "symbol", "unwind", "capture green", "view", "section", "config", "report", "trigger", "cli"]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names.split()}
 
 # What an *_as.c object may refer to outside the project. Nothing of libc: not even memcpy, which is an ifunc there, resolved by a
