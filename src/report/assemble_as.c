@@ -260,6 +260,8 @@ static void run_here(struct making *m, const struct gmr__proc_section *section)
 static void absent(struct making *m, const struct gmr__order_entry *entry)
 {
     bool stacks = gmr__streq(entry->name, "stacks");
+    if (stacks && gmr__writer_text(m->writer))
+        return; /* in text they stand with their threads */
     struct gmr__section_head head = {.name = entry->name,
                                      .title = title_of(entry) ? title_of(entry) : entry->name,
                                      .shape = GMR__SHAPE_LIST,
