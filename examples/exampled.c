@@ -156,10 +156,9 @@ static void *dispatcher(void *argument)
     for (int i = 0; i < COURIERS; i++)
         if (courier_new(i) < 0)
             return NULL;
-    for (unsigned round = 0; !closing; round++) {
+    while (!closing) {
         for (int i = 0; i < COURIERS; i++)
-            if (round % (unsigned)(i + 1) == 0) /* some are busier than others */
-                swapcontext(&depot, &couriers[i].context);
+            swapcontext(&depot, &couriers[i].context);
         nanosleep(&pause, NULL);
     }
     for (int i = 0; i < COURIERS; i++) {

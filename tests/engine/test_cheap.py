@@ -1,0 +1,159 @@
+"""The capture costs the target nothing it could notice: no call fails, no signal is lost, nothing stays stopped.
+
+SOAK=1 in the environment makes it take 1,000 captures instead of a few.
+"""
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e"))
+from common import TIMEOUT, check, suite  # pylint: disable=wrong-import-position
+
+CAPTURES = 1000 if os.environ.get("SOAK") else 200
+
+
+def probe(t, *arguments):
+    result = subprocess.run([t.build("tests/engine/probe"), *map(str, arguments)], stdout=subprocess.PIPE, timeout=TIMEOUT,
+                            encoding="utf-8", check=False)
+    check(result.stdout, "probe ended with", result.returncode)
+    return json.loads(result.stdout)
+
+
+def start(t, *argv):
+    """A helper that prints a line beginning with "ready"; its stdin and stdout are pipes."""
+    process = t.spawn([t.build(f"tests/engine/{argv[0]}"), *argv[1:]], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    check(process.popen.stdout.readline().startswith(b"ready"), argv, "did not start")
+    return process
+
+
+def finish(process):
+    """Ends its standard input; what it still printed."""
+    process.popen.stdin.close()
+    output = process.popen.stdout.read()
+    process.popen.wait(TIMEOUT)
+    return output.decode()
+
+
+class Capturing:
+    """Captures a process over and over in the background."""
+
+    def __init__(self, t, pid, *options):
+        self.t, self.pid, self.options, self.count = t, pid, options, 0
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._loop, daemon=True)
+
+    def _loop(self):
+        while not self._end.is_set():
+            result = probe(self.t, "capture", self.pid, 20, *self.options)
+            if "error" in result:
+                return
+            self.count += 20
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._end.set()
+        self._thread.join(TIMEOUT)
+
+
+def sleeping(pid, but=()):
+    states = {}
+    for tid in os.listdir(f"/proc/{pid}/task"):
+        text = pathlib.Path(f"/proc/{pid}/task/{tid}/stat").read_text()
+        states[int(tid)] = text.rpartition(")")[2].split()[0]
+    return all(state in "SD" for tid, state in states.items() if tid not in but)
+
+
+def hold_calls(t, *options):
+    holds = start(t, "holds")
+    t.wait(lambda: sleeping(holds.pid), "every thread to wait in its call", alive=holds)
+    result = probe(t, "capture", holds.pid, CAPTURES, *options)
+    check(result["missing"] == 0, "stacks are missing:", [x for x in result["threads"] if not x["bytes"]])
+    check(all(thread["syscall"] >= 0 for thread in result["threads"]), "not every call is known", result["threads"])
+    calls = json.loads(finish(holds))
+    check(len(calls) == len(result["threads"]) - 1, "threads:", len(result["threads"]), "calls:", len(calls))
+    ended = {name: counts for name, counts in calls.items() if counts[0] or counts[1]}
+    check(not ended, f"calls that came back in {CAPTURES} captures, [EINTR, ended, errno]:", ended)
+
+
+@suite.test
+def no_system_call_of_the_target_fails(t):
+    hold_calls(t)
+
+
+@suite.test
+def no_system_call_fails_when_all_threads_stop_at_once(t):
+    hold_calls(t, "all")
+
+
+@suite.test
+def queued_signals_all_arrive_with_their_payloads(t):
+    target = start(t, "signals", "queued", "10000")
+    with Capturing(t, target.pid) as capturing:
+        t.wait(lambda: capturing.count, "captures")
+        target.popen.stdin.write(b"go\n")
+        target.popen.stdin.flush()
+        line = target.popen.stdout.readline().split()
+    check(line == [b"done", b"10000", b"10000"], "received, in order:", line)
+
+
+@suite.test
+def a_real_signal_still_interrupts(t):
+    target = start(t, "signals", "interrupts", "500")
+    with Capturing(t, target.pid) as capturing:
+        t.wait(lambda: capturing.count, "captures")
+        target.popen.stdin.write(b"go\n")
+        target.popen.stdin.flush()
+        line = target.popen.stdout.readline().split()
+    check(line == [b"done", b"500"], "epoll_wait calls that a signal ended, of 500:", line)
+
+
+def state(pid):
+    return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+@suite.test
+def a_stopped_process_is_read_and_stays_stopped(t):
+    holds = start(t, "holds")
+    t.wait(lambda: sleeping(holds.pid), "every thread to wait in its call", alive=holds)
+    os.kill(holds.pid, signal.SIGSTOP)
+    t.wait(lambda: state(holds.pid) == "T", "the stop")
+    result = probe(t, "capture", holds.pid, 5)
+    check(result["missing"] == 0, "stacks are missing", result)
+    check({thread["state"] for thread in result["threads"]} == {"T"}, "states", result["threads"])
+    check(state(holds.pid) == "T", "it runs again:", state(holds.pid))
+    os.kill(holds.pid, signal.SIGCONT)
+    t.wait(lambda: state(holds.pid) == "S", "it to go on")
+    json.loads(finish(holds))
+
+
+@suite.test
+def nothing_stays_stopped_or_traced_when_the_inspector_is_killed(t):
+    holds = start(t, "holds")
+    t.wait(lambda: sleeping(holds.pid), "every thread to wait in its call", alive=holds)
+    for delay in range(20):
+        inspector = subprocess.Popen([t.build("tests/engine/probe"), "capture", str(holds.pid), "10000"],
+                                     stdout=subprocess.DEVNULL)
+        time.sleep(0.002 * delay)
+        inspector.kill()
+        inspector.wait()
+
+    def free():
+        for tid in os.listdir(f"/proc/{holds.pid}/task"):
+            status = pathlib.Path(f"/proc/{holds.pid}/task/{tid}/status").read_text()
+            if "TracerPid:\t0\n" not in status or "\nState:\tt" in status:
+                return False
+        return True
+    t.wait(free, "every thread to be let go")
+    calls = json.loads(finish(holds))
+    check(len(calls) > 40, calls)
+
+
+suite.main()
