@@ -20,7 +20,8 @@ bool gmr__green_stack_use(const struct gmr__green_thread *thread, uint64_t *used
     if (thread->stack_low >= thread->stack_high || !(thread->regs.valid >> gmr__arch_sp & 1))
         return false;
     uint64_t sp = thread->regs.value[gmr__arch_sp];
-    if (sp < thread->stack_low || sp > thread->stack_high)
+    /* At its very low end: the source knows no lower bound (greenlets share one stack). */
+    if (sp <= thread->stack_low || sp > thread->stack_high)
         return false;
     *size = thread->stack_high - thread->stack_low;
     *used = thread->stack_high - sp;
