@@ -14,11 +14,11 @@
 
 #define LIBC_SEARCH_MAX (4u << 20)
 
-static void trim(char *text)
+static void keep_first_line(char *text)
 {
-    size_t n = gmr__strlen(text);
-    while (n && (text[n - 1] == '\n' || text[n - 1] == ' '))
-        text[--n] = '\0';
+    while (*text && *text != '\n')
+        text++;
+    *text = '\0';
 }
 
 static void put_file(struct gmr_writer *w, const struct gmr__target *target, const char *key, const char *name)
@@ -26,7 +26,7 @@ static void put_file(struct gmr_writer *w, const struct gmr__target *target, con
     char text[256];
     if (gmr__proc_read(target->proc, 0, 0, name, text, sizeof(text)) <= 0)
         return;
-    trim(text);
+    keep_first_line(text);
     if (text[0])
         gmr_put_string(w, key, text);
 }

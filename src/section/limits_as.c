@@ -11,6 +11,7 @@
 
 #define NAME_WIDTH 25
 #define VALUE_WIDTH 20
+#define MAX_LIMITS 32 /* the kernel has 16 */
 
 struct limit {
     char name[NAME_WIDTH + 1];
@@ -90,27 +91,36 @@ static void put_text(struct gmr_writer *w, const struct limit *limit)
     gmr_put_string(w, limit->name, text);
 }
 
+static bool is_in(char (*seen)[NAME_WIDTH + 1], size_t count, const char *name)
+{
+    while (count--) {
+        if (gmr__streq(seen[count], name))
+            return true;
+    }
+    return false;
+}
+
 static void run(struct gmr_writer *w, const struct gmr__target *target, struct gmr__section_status *status)
 {
     struct gmr__lines lines;
     struct limit limit;
-    size_t length;
-    bool any = false;
+    char seen[MAX_LIMITS][NAME_WIDTH + 1];
+    size_t length, count = 0;
     int error = gmr__proc_lines_open(&lines, target->proc, target->pid, 0, "limits");
     if (error) {
         gmr__section_error(status, GMR__FAILED, "the limits", error);
         return;
     }
     for (char *line; (line = gmr__lines_next(&lines, &length));) {
-        if (!parse(line, length, &limit))
+        if (count == MAX_LIMITS || !parse(line, length, &limit) || is_in(seen, count, limit.name))
             continue;
-        any = true;
+        gmr__memcpy(seen[count++], limit.name, sizeof(limit.name));
         if (gmr__writer_text(w))
             put_text(w, &limit);
         else
             put_data(w, &limit);
     }
-    if (!any)
+    if (count == 0)
         gmr__section_error(status, GMR__FAILED, "the limits", lines.error ? lines.error : -EBADMSG);
     gmr__lines_close(&lines);
 }

@@ -83,13 +83,16 @@ static void put_io(struct gmr_writer *w, const struct gmr__target *target, struc
         gmr__section_error(status, GMR__PARTIAL, "the I/O figures", error);
         return;
     }
+    unsigned seen = 0;
     gmr_begin_map(w, "io");
     for (char *line; (line = gmr__lines_next(&lines, NULL));) {
         for (size_t i = 0; i < sizeof(members) / sizeof(*members); i++) {
             const char *at = line + gmr__strlen(members[i].key);
             uint64_t value;
-            if (gmr__starts_with(line, members[i].key) && gmr__parse_uint(&at, &value))
-                gmr_put_uint(w, members[i].name, value);
+            if (!gmr__starts_with(line, members[i].key) || (seen & 1u << i) || !gmr__parse_uint(&at, &value))
+                continue;
+            seen |= 1u << i;
+            gmr_put_uint(w, members[i].name, value);
         }
     }
     gmr_end_map(w);
