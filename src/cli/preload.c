@@ -133,7 +133,7 @@ int gmr__preload_check(const char *command, char *path, size_t cap)
 
 int gmr__preload_library(char *path, size_t cap)
 {
-    static const char *const places[] = {"", "/../lib/gmr"}; /* a build directory; a tree that was moved after `make install` */
+    static const char *const places[] = {"", GMR_PRELOAD_BESIDE}; /* a build directory; an installed tree that was moved */
     char self[PATH_MAX];
     ssize_t got = readlink("/proc/self/exe", self, sizeof(self) - 1);
     self[got > 0 ? got : 0] = '\0';

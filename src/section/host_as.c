@@ -177,7 +177,7 @@ static bool next_decimal(const char **text, double *value)
                 scale *= 10;
         }
     }
-    *value = (double)whole + (double)fraction / scale;
+    *value = ((double)whole * scale + (double)fraction) / scale; /* one rounding: 1.82 stays 1.82 */
     return true;
 }
 

@@ -51,6 +51,11 @@ static ssize_t read_command(const struct walk *walk, pid_t pid, char *to, bool *
 {
     ssize_t n = gmr__proc_read(walk->target->proc, pid, 0, "cmdline", to, COMMAND_MAX);
     *cut = n == COMMAND_MAX - 1;
+    /* A daemon that wrote its own title over its arguments leaves NULs behind it; they are no arguments. */
+    while (n > 1 && to[n - 1] == '\0' && to[n - 2] == '\0') {
+        *cut = false;
+        n--;
+    }
     return n;
 }
 
