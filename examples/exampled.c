@@ -156,9 +156,10 @@ static void *dispatcher(void *argument)
     for (int i = 0; i < COURIERS; i++)
         if (courier_new(i) < 0)
             return NULL;
-    while (!closing) {
+    for (unsigned round = 0; !closing; round++) {
         for (int i = 0; i < COURIERS; i++)
-            swapcontext(&depot, &couriers[i].context);
+            if (round % (unsigned)(i + 1) == 0) /* some are busier than others */
+                swapcontext(&depot, &couriers[i].context);
         nanosleep(&pause, NULL);
     }
     for (int i = 0; i < COURIERS; i++) {
