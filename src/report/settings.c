@@ -261,7 +261,7 @@ struct gmr__settings *gmr__settings_new(const struct gmr_options *given)
         int error = gmr__ini_read(s->config_file, &draft->ini);
         if (error)
             gmr__setup_problem(draft->ini.problem[0] ? draft->ini.problem : "the configuration file can't be read",
-                               s->config_file, draft->ini.problem[0] ? 0 : -error);
+                               draft->ini.problem[0] ? NULL : s->config_file, draft->ini.problem[0] ? 0 : -error);
     }
     s->vendor = o.vendor;
     s->product = o.product;

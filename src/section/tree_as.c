@@ -91,20 +91,39 @@ static void link_children(struct gmr__tree *tree)
     }
 }
 
+/* We who look, and the helper between us and a target that started us: no part of the program. */
+static void find_ourselves(const char *proc, pid_t *self, pid_t *helper)
+{
+    char text[16];
+    const char *at = text;
+    uint64_t number;
+    struct gmr__proc_stat stat;
+    *self = *helper = 0;
+    if (gmr__proc_readlink(proc, 0, 0, "self", text, sizeof(text)) <= 0 || !gmr__parse_uint(&at, &number) || *at)
+        return;
+    *self = (pid_t)number;
+    if (gmr__proc_stat(proc, *self, 0, &stat) == 0 && gmr__proc_stat(proc, stat.ppid, 0, &stat) == 0 &&
+        gmr__streq(stat.name, "gmr-reporter"))
+        *helper = stat.pid;
+}
+
 int gmr__tree_read(struct gmr__tree *tree, const struct gmr__target *target, struct gmr__section_status *status)
 {
     struct gmr__dir dir;
     struct gmr__proc_stat stat;
     int pid;
+    pid_t self, helper;
     *tree = (struct gmr__tree){0};
     int error = gmr__proc_stat(target->proc, target->pid, 0, &stat);
     if (error)
         return error;
     if (!add(tree, target->pid, &stat))
         return -ENOMEM;
+    find_ourselves(target->proc, &self, &helper);
     error = gmr__proc_pids_open(&dir, target->proc);
     while (!error && gmr__dir_next(&dir, &pid)) {
-        if (pid == target->pid || gmr__proc_stat(target->proc, pid, 0, &stat) || stat.ppid == 0)
+        if (pid == target->pid || pid == self || pid == helper || gmr__proc_stat(target->proc, pid, 0, &stat) ||
+            stat.ppid == 0)
             continue;
         if (gmr__target_late(target)) {
             gmr__section_note(status, GMR__PARTIAL, "not all of /proc could be read in time: children may be missing",
