@@ -43,7 +43,8 @@ _gmr()
         run) options="--signal --log-dir --service --view --watch-file --config --on-crash --no-socket --follow --help --" ;;
         core) options="--format --output --each-thread --max-frames --no-lines --no-cache --debuginfod --help" ;;
         show) options="--format --output --help" ;;
-        symbolize | scrub) options="--output --help" ;;
+        scrub) options="--addresses --hosts --output --help" ;;
+        symbolize) options="--output --help" ;;
         list | trigger | doctor) options="--help" ;;
         help) mapfile -t COMPREPLY < <(compgen -W "$commands" -- "$current") && return ;;
     esac

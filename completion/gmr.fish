@@ -30,5 +30,7 @@ complete -c gmr -n "__gmr_using run" -l config -r -F -d 'INI file'
 complete -c gmr -n "__gmr_using run" -l on-crash -d 'Report on fatal signals'
 complete -c gmr -n "__gmr_using run" -l no-socket -d 'No control socket'
 complete -c gmr -n "__gmr_using run" -l follow -d 'Programs it starts as well'
+complete -c gmr -n "__gmr_using scrub" -l addresses -d 'Take out addresses'
+complete -c gmr -n "__gmr_using scrub" -l hosts -d 'Take out host names'
 complete -c gmr -n "__gmr_using core show symbolize scrub" -F
 complete -c gmr -n "__gmr_using help" -a "$commands"

@@ -93,7 +93,11 @@ static const char symbolize[] = "usage: gmr symbolize [OPTION...] FILE\n"
 
 static const char scrub[] = "usage: gmr scrub [OPTION...] FILE\n"
                             "\n"
-                            "Takes what looks like a secret out of a stored JSON report; addresses and host names if asked.\n";
+                            "Takes what looks like a secret out of a stored JSON report and prints the rest. FILE - is standard input.\n"
+                            "\n"
+                            "      --addresses       addresses of memory and of networks, too\n"
+                            "      --hosts           the host's name, hosts in URLs and network addresses, too\n"
+                            "  -o, --output FILE     write there\n";
 
 static const char doctor[] = "usage: gmr doctor [PID]\n"
                              "\n"

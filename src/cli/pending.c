@@ -11,7 +11,5 @@
     { \
         return gmr__fail(GMR__EXIT_FAILED, NULL, "gmr " #name " is not in this build"); \
     }
-PENDING_COMMAND(show)
-PENDING_COMMAND(scrub)
 PENDING_COMMAND(symbolize)
 PENDING_COMMAND(doctor)

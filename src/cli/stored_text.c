@@ -1,0 +1,73 @@
+/*
+ * cli/stored_text.c - the sections of a stored report whose text is laid out otherwise than their data: threads and their stacks.
+ *
+ * The gmr command only. Uses the functions that lay out a live report (section/), fed from JSON.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/stored.h"
+#include "section/frames.h"
+#include "section/thread_text.h"
+
+static void put_frame(struct gmr_writer *w, const json_t *frame)
+{
+    const char *path = gmr__stored_string(frame, "module");
+    struct gmr__module module = {.path = path};
+    struct gmr__line line = {
+        .pc = gmr__stored_hex(frame, "pc"),
+        .function = gmr__stored_string(frame, "function"),
+        .has_offset = json_is_integer(json_object_get(frame, "offset")),
+        .offset = (uint64_t)gmr__stored_int(frame, "offset", 0),
+        .module = path ? &module : NULL,
+        .file = gmr__stored_string(frame, "file"),
+        .line = (int)gmr__stored_int(frame, "line", 0),
+        .language = gmr__stored_string(frame, "language"),
+        .inlined = gmr__stored_true(frame, "inlined"),
+        .tail_call = gmr__stored_true(frame, "tail_call"),
+        .guessed = gmr__stored_true(frame, "guessed"),
+        .signal_frame = gmr__stored_true(frame, "signal_frame"),
+    };
+    module.bias = line.pc - gmr__stored_hex(frame, "module_offset");
+    gmr__line_text(w, &line, gmr__stored_string(frame, "source"));
+}
+
+/* userdata: the report's "stacks". */
+static void put_stack(struct gmr_writer *w, void *userdata, int64_t index)
+{
+    const json_t *stack = json_array_get(userdata, (size_t)index), *frames = json_object_get(stack, "frames");
+    json_t *frame;
+    size_t i;
+    gmr__raw(w, "\n", 1);
+    json_array_foreach(frames, i, frame) put_frame(w, frame);
+    const char *end = gmr__stored_string(stack, "end");
+    gmr__stack_end_text(w, !stack ? "the report does not hold it" : end, json_array_size(frames) > 0);
+}
+
+static bool threads_text(struct gmr_writer *w, const json_t *body, const json_t *root)
+{
+    size_t count = json_array_size(body);
+    struct gmr__thread_text *threads = calloc(count + 1, sizeof(*threads));
+    for (size_t i = 0; threads && i < count; i++) {
+        const json_t *thread = json_array_get(body, i);
+        threads[i] = (struct gmr__thread_text){
+            .tid = gmr__stored_int(thread, "id", 0),
+            .name = gmr__stored_string(thread, "name"),
+            .state = gmr__stored_string(thread, "state"),
+            .call = gmr__stored_string(thread, "syscall"),
+            .wait_channel = gmr__stored_string(thread, "wait_channel"),
+            .reason = gmr__stored_string(thread, "problem"),
+            .stack = gmr__stored_int(thread, "stack", -1),
+        };
+    }
+    bool done = threads && gmr__threads_text(w, threads, count, false, put_stack, json_object_get(root, "stacks"));
+    free(threads);
+    return done;
+}
+
+bool gmr__stored_text(struct gmr_writer *w, const char *name, const json_t *body, const json_t *root)
+{
+    if (strcmp(name, "threads") == 0 && json_is_array(body))
+        return threads_text(w, body, root);
+    return gmr__stored_proc_text(w, name, body);
+}
