@@ -27,6 +27,10 @@ int gmr__stored_render(const json_t *root, int view, struct gmr__sink *sink);
 void gmr__stored_put(struct gmr_writer *w, const char *key, const json_t *value);
 /* The body of a section in text, where it is laid out otherwise than its data; false: it is not. */
 bool gmr__stored_text(struct gmr_writer *w, const char *name, const json_t *body, const json_t *root);
+/* The lines of stack number `index` of the report's "stacks". */
+void gmr__stored_stack(struct gmr_writer *w, const json_t *stacks, int64_t index);
+/* Green threads (stored_green.c). */
+bool gmr__stored_green_text(struct gmr_writer *w, const json_t *body, const json_t *root);
 /* The same, of the sections about the process' surroundings (stored_proc.c). */
 bool gmr__stored_proc_text(struct gmr_writer *w, const char *name, const json_t *body);
 

@@ -32,16 +32,20 @@ static void put_frame(struct gmr_writer *w, const json_t *frame)
     gmr__line_text(w, &line, gmr__stored_string(frame, "source"));
 }
 
-/* userdata: the report's "stacks". */
-static void put_stack(struct gmr_writer *w, void *userdata, int64_t index)
+void gmr__stored_stack(struct gmr_writer *w, const json_t *stacks, int64_t index)
 {
-    const json_t *stack = json_array_get(userdata, (size_t)index), *frames = json_object_get(stack, "frames");
+    const json_t *stack = json_array_get(stacks, (size_t)index), *frames = json_object_get(stack, "frames");
     json_t *frame;
     size_t i;
     gmr__raw(w, "\n", 1);
     json_array_foreach(frames, i, frame) put_frame(w, frame);
     const char *end = gmr__stored_string(stack, "end");
     gmr__stack_end_text(w, !stack ? "the report does not hold it" : end, json_array_size(frames) > 0);
+}
+
+static void put_stack(struct gmr_writer *w, void *userdata, int64_t index)
+{
+    gmr__stored_stack(w, userdata, index);
 }
 
 static bool threads_text(struct gmr_writer *w, const json_t *body, const json_t *root)
@@ -69,5 +73,7 @@ bool gmr__stored_text(struct gmr_writer *w, const char *name, const json_t *body
 {
     if (strcmp(name, "threads") == 0 && json_is_array(body))
         return threads_text(w, body, root);
+    if (strcmp(name, "green_threads") == 0 && json_is_array(body))
+        return gmr__stored_green_text(w, body, root);
     return gmr__stored_proc_text(w, name, body);
 }

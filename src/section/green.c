@@ -219,6 +219,28 @@ static void put_thread(struct gmr_writer *w, const struct gmr__green_list *list,
     gmr_end_map(w);
 }
 
+/* ------------------------------------------------------------------------------------------------ for the text */
+
+static void thread_at(const struct gmr__green_list *list, uint32_t index, struct gmr__green_thread *thread)
+{
+    gmr__green_at(list->green, index, thread);
+}
+
+static const char *entry_name(const struct gmr__green_list *list, const struct gmr__green_thread *thread)
+{
+    return gmr__green_function(list, thread->entry, true);
+}
+
+static const char *creator_name(const struct gmr__green_list *list, const struct gmr__green_thread *thread)
+{
+    return gmr__green_function(list, thread->creator[0], false);
+}
+
+static void put_stack(struct gmr_writer *w, const struct gmr__green_list *list, int32_t stack)
+{
+    gmr__stack_text(w, list->analysis, gmr__analysis_stack_at(list->analysis, (uint32_t)stack));
+}
+
 void gmr__section_green(struct gmr_writer *w, struct gmr__analysis *analysis, const struct gmr__green *green,
                         const struct gmr__green_filter *filter, struct gmr__section_status *status)
 {
@@ -226,7 +248,11 @@ void gmr__section_green(struct gmr_writer *w, struct gmr__analysis *analysis, co
     struct gmr__green_list list = {.analysis = analysis,
                                    .green = green,
                                    .filter = filter ? filter : &everything,
-                                   .now_ns = gmr__green_stopped_at(green)};
+                                   .now_ns = gmr__green_stopped_at(green),
+                                   .at = thread_at,
+                                   .entry_name = entry_name,
+                                   .creator_name = creator_name,
+                                   .put_stack = put_stack};
     if (!green)
         return;
     if (!fill(&list)) {

@@ -25,6 +25,12 @@ struct gmr__green_list {
     size_t per_state[16];
     size_t idle, filtered, tight;
     uint64_t now_ns;
+    /* Where the text takes the rest from. creator_name: of creator[0]. */
+    void (*at)(const struct gmr__green_list *list, uint32_t index, struct gmr__green_thread *thread);
+    const char *(*entry_name)(const struct gmr__green_list *list, const struct gmr__green_thread *thread);
+    const char *(*creator_name)(const struct gmr__green_list *list, const struct gmr__green_thread *thread);
+    void (*put_stack)(struct gmr_writer *w, const struct gmr__green_list *list, int32_t stack);
+    void *userdata;
 };
 
 /* Bytes in use and in all; false if not known. */

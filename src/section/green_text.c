@@ -1,7 +1,7 @@
 /*
  * section/green_text.c - green threads as text: identical ones together, one stack each.
  *
- * Inspector only. First line: how many in which state, and what is not shown. Then for each group a banner as oslo.reports prints it, what
+ * Inspector only; also of a stored report (cli/stored_green.c), hence the functions in the list. First line: how many in which state, and what is not shown. Then for each group a banner as oslo.reports prints it, what
  * its members have in common, and the stack. Sorting indexes costs far less than printing a million stacks would.
  */
 #include <stdio.h>
@@ -138,7 +138,7 @@ static void add_ids(struct text *text, const struct gmr__green_list *list, const
     size_t shown = 0;
     for (size_t i = 0; i <= group->count; i++) {
         if (i < group->count) {
-            gmr__green_at(list->green, list->items[group->first + i].index, &t);
+            list->at(list, list->items[group->first + i].index, &t);
             if (i && t.id == high + 1) {
                 high++;
                 continue;
@@ -170,7 +170,7 @@ static void add_ages(struct text *text, const struct gmr__green_list *list, cons
     size_t known = 0;
     for (size_t i = 0; ages && i < group->count; i++) {
         struct gmr__green_thread t;
-        gmr__green_at(list->green, list->items[group->first + i].index, &t);
+        list->at(list, list->items[group->first + i].index, &t);
         uint64_t age = gmr__green_age(list, &t);
         if (age)
             ages[known++] = age;
@@ -192,7 +192,7 @@ static void put_banner(struct gmr_writer *w, const struct gmr__green_list *list,
 {
     struct gmr__green_thread t;
     char title[200];
-    gmr__green_at(list->green, list->items[group->first].index, &t);
+    list->at(list, list->items[group->first].index, &t);
     if (group->count > 1)
         snprintf(title, sizeof(title), " %zu Green Threads ", group->count);
     else if (t.name && t.name[0])
@@ -209,7 +209,7 @@ static void add_names(struct text *text, const struct gmr__green_list *list, con
     unsigned shown = 0;
     for (size_t i = 0; i < group->count && shown < 8; i++) {
         struct gmr__green_thread t;
-        gmr__green_at(list->green, list->items[group->first + i].index, &t);
+        list->at(list, list->items[group->first + i].index, &t);
         if (!t.name || t.name == last)
             continue;
         add(text, "%s%.60s", shown ? ", " : "; named ", t.name);
@@ -225,7 +225,7 @@ static void put_facts(struct gmr_writer *w, const struct gmr__green_list *list, 
     struct gmr__green_thread t;
     struct text text = {.used = 0};
     uint64_t used, size;
-    gmr__green_at(list->green, list->items[group->first].index, &t);
+    list->at(list, list->items[group->first].index, &t);
     add(&text, "%s, %s", t.kind, gmr__green_state_name(t.state));
     if (t.wait_reason)
         add(&text, ": %.200s", t.wait_reason);
@@ -234,7 +234,7 @@ static void put_facts(struct gmr_writer *w, const struct gmr__green_list *list, 
     add_ages(&text, list, group);
     if (t.carrier && group->count == 1)
         add(&text, "; thread %d", t.carrier);
-    const char *entry = group->count == 1 ? gmr__green_function(list, t.entry, true) : NULL;
+    const char *entry = group->count == 1 ? list->entry_name(list, &t) : NULL;
     if (entry)
         add(&text, "; started in %.200s", entry);
     if (group->count == 1 && gmr__green_stack_use(&t, &used, &size)) {
@@ -251,7 +251,7 @@ static void put_facts(struct gmr_writer *w, const struct gmr__green_list *list, 
         add_names(&ids, list, group);
         put(w, &ids);
     }
-    const char *creator = group->count == 1 ? gmr__green_function(list, t.creator[0], false) : NULL;
+    const char *creator = group->count == 1 ? list->creator_name(list, &t) : NULL;
     if (creator) {
         struct text by = {.used = 0};
         add(&by, "created by %.200s", creator);
@@ -267,7 +267,7 @@ static void put_tight(struct gmr_writer *w, const struct gmr__green_list *list, 
         struct gmr__green_thread t;
         struct text text = {.used = 0};
         uint64_t used = 0, size = 0;
-        gmr__green_at(list->green, list->items[group->first + i].index, &t);
+        list->at(list, list->items[group->first + i].index, &t);
         gmr__green_stack_use(&t, &used, &size);
         add(&text, "!! the stack of #%llu is close to its end: ", (unsigned long long)t.id);
         add_bytes(&text, size - used);
@@ -286,9 +286,9 @@ static void put_group(struct gmr_writer *w, const struct gmr__green_list *list, 
     put_banner(w, list, group);
     put_facts(w, list, group);
     put_tight(w, list, group);
-    gmr__green_at(list->green, item->index, &t);
+    list->at(list, item->index, &t);
     if (item->stack >= 0)
-        gmr__stack_text(w, list->analysis, gmr__analysis_stack_at(list->analysis, (uint32_t)item->stack));
+        list->put_stack(w, list, item->stack);
     if (t.problem) {
         struct text text = {.used = 0};
         add(&text, "(%s%s)", group->count > 1 ? "the first of them: " : "", t.problem);
@@ -336,7 +336,7 @@ static void drop_idle(struct gmr__green_list *list)
     size_t kept = 0;
     for (size_t i = 0; i < list->count; i++) {
         struct gmr__green_thread t;
-        gmr__green_at(list->green, list->items[i].index, &t);
+        list->at(list, list->items[i].index, &t);
         if (!t.idle)
             list->items[kept++] = list->items[i];
     }

@@ -74,6 +74,19 @@ def a_stored_report_is_shown_as_the_live_one(t):
 
 
 @suite.test
+def green_threads_are_shown_as_the_live_ones(t):
+    daemon = t.spawn([t.build("examples/exampled")], env=t.environment(GMR_CONTROL_SOCKET="off"))
+    options = ("--sections", "threads,green_threads,stacks")
+    t.wait(lambda: t.report(daemon.pid, *options, codes=(0, 1))["green_threads"], "its green threads", alive=daemon)
+    daemon.kill(signal.SIGSTOP)
+    live = {view: t.gmr("report", daemon.pid, *options, "--format", view).stdout for view in ("json", "text")}
+    check("Green Threads " in live["text"] or "Green Thread #" in live["text"], live["text"])
+    text, want = (re.sub(r"( for |, )[0-9.]+ (ms|s|min|h)\b( at most| in the middle)?", "", VOLATILE.sub("", part)) for part in (show(t, live["json"]), live["text"]))
+    different = [pair for pair in zip(text.split("\n"), want.split("\n")) if pair[0] != pair[1]]
+    check(text == want, "shown and live differ:", different[:5])
+
+
+@suite.test
 def a_report_can_come_from_standard_input_and_go_to_a_file(t):
     path = stored(t, json.dumps(document(sections={"S": {"a": 1}})))
     with open(path, "rb") as source:
