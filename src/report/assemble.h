@@ -24,7 +24,8 @@ struct gmr__wish {
     const char *only_title; /* NULL: everything */
     const char *only_names; /* for wire: a comma list of section names, NULL: all of the target's half */
     uint64_t deadline_ns;
-    char id[40]; /* out */
+    struct gmr__fallback *fallback; /* set by gmr__assemble */
+    char id[40];                    /* out */
 };
 
 /* 0, -ENOENT (no section has that title), or the sink's error. */

@@ -12,6 +12,7 @@
 #include <sys/utsname.h>
 #include <sys/wait.h>
 
+#include "report/fallback.h"
 #include "report/order.h"
 #include "report/runtime.h"
 #include "report/spawn.h"
@@ -27,6 +28,7 @@ struct gmr__workspace {
     _Alignas(64) unsigned char writer[WRITER_BYTES];
     _Alignas(64) unsigned char wire[WIRE_BYTES];
     unsigned char bytes[READ_BYTES];
+    struct gmr__fallback *fallback; /* NULL: no memory for it */
 };
 
 struct making {
@@ -42,13 +44,18 @@ struct making {
 
 struct gmr__workspace *gmr__workspace_new(void)
 {
-    return gmr__map_memory(sizeof(struct gmr__workspace));
+    struct gmr__workspace *workspace = gmr__map_memory(sizeof(*workspace));
+    if (workspace)
+        workspace->fallback = gmr__fallback_new();
+    return workspace;
 }
 
 void gmr__workspace_free(struct gmr__workspace *workspace)
 {
-    if (workspace)
-        gmr__unmap_memory(workspace, sizeof(*workspace));
+    if (!workspace)
+        return;
+    gmr__fallback_free(workspace->fallback);
+    gmr__unmap_memory(workspace, sizeof(*workspace));
 }
 
 struct gmr_writer *gmr__workspace_writer(struct gmr__workspace *workspace, int view, int final_view,
@@ -104,9 +111,47 @@ static void mark(struct making *m, const char *name)
 
 /* ---- the inspector ---- */
 
+static void absent(struct making *m, const struct gmr__order_entry *entry)
+{
+    bool stacks = gmr__streq(entry->name, "stacks");
+    const char *title = title_of(entry) ? title_of(entry) : entry->name;
+    const char *why = m->reason[0] ? m->reason : "the inspector left it out";
+    if (stacks && gmr__writer_text(m->writer))
+        return; /* in text they stand with their threads */
+    if (m->workspace->fallback && gmr__fallback_section(m->workspace->fallback, m->writer, entry->name, title, why))
+        return;
+    struct gmr__section_head head = {
+        .name = entry->name, .title = title, .shape = GMR__SHAPE_LIST, .flags = stacks ? GMR__SECTION_STRUCTURED : 0};
+    if (gmr__section_begin(m->writer, &head))
+        return;
+    gmr__section_end(m->writer, GMR__FAILED, why, "run `gmr doctor PID`, or `gmr report PID` as root");
+}
+
+/* Where the inspector itself can't look at the threads, it leaves the place to us: a slot "threads: why". */
+static int on_thread_slot(struct making *m, const char *name)
+{
+    for (unsigned i = 0; gmr__report_order[i].name; i++) {
+        const struct gmr__order_entry *e = &gmr__report_order[i];
+        size_t length = gmr__strlen(e->name);
+        if (e->half != GMR__HALF_INSPECTOR || !gmr__starts_with(name, e->name) || name[length] != ':' ||
+            m->done & 1u << i || !wanted(m->wish, e))
+            continue;
+        struct gmr__buf buf;
+        m->done |= 1u << i;
+        gmr__buf_init(&buf, m->reason, sizeof(m->reason));
+        gmr__buf_str(&buf, name + length + (name[length + 1] == ' ' ? 2 : 1));
+        absent(m, e);
+        m->reason[0] = '\0';
+        return 1;
+    }
+    return 0;
+}
+
 static int on_slot(void *userdata, const char *name)
 {
     struct making *m = userdata;
+    if (on_thread_slot(m, name))
+        return 0;
     for (unsigned i = 0; gmr__report_order[i].name; i++) {
         const struct gmr__order_entry *e = &gmr__report_order[i];
         if (gmr__streq(e->name, name) && e->half == GMR__HALF_TARGET && !(m->done & 1u << i) && wanted(m->wish, e)) {
@@ -257,21 +302,6 @@ static void run_here(struct making *m, const struct gmr__proc_section *section)
                      status.next_step[0] ? status.next_step : NULL);
 }
 
-static void absent(struct making *m, const struct gmr__order_entry *entry)
-{
-    bool stacks = gmr__streq(entry->name, "stacks");
-    if (stacks && gmr__writer_text(m->writer))
-        return; /* in text they stand with their threads */
-    struct gmr__section_head head = {.name = entry->name,
-                                     .title = title_of(entry) ? title_of(entry) : entry->name,
-                                     .shape = GMR__SHAPE_LIST,
-                                     .flags = stacks ? GMR__SECTION_STRUCTURED : 0};
-    if (gmr__section_begin(m->writer, &head))
-        return;
-    gmr__section_end(m->writer, GMR__FAILED, m->reason[0] ? m->reason : "the inspector left it out",
-                     "run `gmr doctor PID`, or `gmr report PID` as root");
-}
-
 static void fill_the_rest(struct making *m)
 {
     for (unsigned i = 0; gmr__report_order[i].name; i++) {
@@ -333,6 +363,9 @@ int gmr__assemble(struct gmr__workspace *workspace, struct gmr__wish *wish, stru
     m->writer = gmr__writer_init(workspace->writer, WRITER_BYTES, wish->view, wish->final_view, sink);
     if (!m->writer)
         return -ENOMEM;
+    if (workspace->fallback)
+        gmr__fallback_begin(workspace->fallback, wish->deadline_ns);
+    wish->fallback = workspace->fallback;
     if (wish->view == GMR__VIEW_WIRE)
         return assemble_wire(m);
 
@@ -358,6 +391,10 @@ int gmr__assemble(struct gmr__workspace *workspace, struct gmr__wish *wish, stru
     }
     m->cost.wall_ns = gmr__now_ns() - m->start_ns;
     doc.method = m->method[0] ? m->method : "none";
+    if (workspace->fallback && gmr__fallback_used(workspace->fallback)) {
+        gmr__fallback_cost(workspace->fallback, &m->cost);
+        doc.method = "signal";
+    }
     int error = gmr__doc_end(m->writer, &doc, &m->cost);
     return result ? result : error;
 }

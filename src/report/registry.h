@@ -70,6 +70,7 @@ enum gmr__job_outcome {
 };
 enum gmr__job_outcome gmr__runner_run(enum gmr__job_kind kind, uint64_t after, const char *only_title, int final_view,
                                       size_t max_bytes, uint64_t deadline_ns, struct gmr__job **job);
+pid_t gmr__runner_tid(const struct gmr__job *job); /* the thread it runs on */
 /* Hands a sentence to the program's log callback and waits for it to return, at most until the deadline. */
 void gmr__runner_log(int priority, const char *text, uint64_t deadline_ns);
 /* The job has been read: its arena is given back, at once or (of an abandoned job) when its runner comes home. */

@@ -153,6 +153,11 @@ void gmr__runner_log(int priority, const char *text, uint64_t deadline_ns)
         gmr__runner_release(job);
 }
 
+pid_t gmr__runner_tid(const struct gmr__job *job)
+{
+    return atomic_load(&job->runner->tid);
+}
+
 void gmr__runner_release(struct gmr__job *job)
 {
     struct gmr__runner *runner = job->runner;

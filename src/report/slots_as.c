@@ -8,6 +8,7 @@
 
 #include "config/config.h"
 #include "report/assemble.h"
+#include "report/fallback.h"
 #include "report/registry.h"
 #include "report/runtime.h"
 #include "section/section.h"
@@ -152,6 +153,8 @@ static int fill_own(struct gmr_writer *writer, const struct gmr__wish *wish)
         after = job->after;
         if (gmr__section_begin(writer, &job->head) == 0) {
             replay(writer, job);
+            if (outcome == GMR__JOB_LATE && wish->fallback)
+                gmr__fallback_put_thread(wish->fallback, writer, "abandoned in", gmr__runner_tid(job));
             end_section(writer, job, outcome, NULL);
         }
         gmr__runner_release(job);

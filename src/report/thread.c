@@ -14,7 +14,8 @@ int gmr__thread_start(void *(*main)(void *), void *argument, size_t stack_bytes)
     sigset_t all, old;
     sigfillset(&all);
     /* A fault that is blocked kills without asking; the program's own handler for it, or ours, has to see it. */
-    static const int faults[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGABRT, SIGSYS};
+    /* SIGSTKFLT is ours: a runner that is stuck copies its stack by it (capture/signal_as.c); the reporter blocks it itself. */
+    static const int faults[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGABRT, SIGSYS, SIGSTKFLT};
     for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++)
         sigdelset(&all, faults[i]);
     int saved = errno;

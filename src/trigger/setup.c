@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "capture/self.h"
 #include "sys/buf.h"
 #include "sys/sys.h"
 #include "trigger/trigger.h"
@@ -138,6 +139,7 @@ GMR_API int gmr_shutdown(void)
     if (running) {
         gmr__signal_disarm();
         gmr__reporter_stop();
+        gmr__capture_signal_disarm();
     }
     pthread_mutex_unlock(&setup_lock);
     errno = saved;

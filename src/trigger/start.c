@@ -12,7 +12,11 @@
 #include <string.h>
 #include <sys/stat.h>
 
+<<<<<<< HEAD
 #include "config/config.h"
+=======
+#include "capture/self.h"
+>>>>>>> a2efffa (capture, unwind, report: stacks without an inspector)
 #include "report/registry.h"
 #include "report/thread.h"
 #include "sys/buf.h"
@@ -172,5 +176,7 @@ int gmr__prepare_process(void)
     keep_environment(gmr__rt.settings->secure);
     gmr__find_inspector(gmr__rt.settings->inspector, gmr__rt.settings->secure);
     remember_stderr();
+    gmr__self_modules_remember();
+    gmr__capture_signal_arm();
     return 0;
 }

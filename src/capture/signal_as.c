@@ -1,0 +1,98 @@
+/*
+ * capture/signal_as.c - asks threads of this process, one after the other, to copy their own registers and stack.
+ *
+ * gmr__capture_thread() runs on the reporter; the handler on the thread that is asked, in the middle of anything. Async-signal-safe. The slot is
+ * ready before the signal is sent; a thread that never answers costs its deadline, and one that answers late finds the slot closed.
+ *
+ *   FREE -> ASKED -> COPYING -> FILLED -> FREE         (a late one: ASKED -> FREE by the reporter, the handler does nothing)
+ */
+#include <errno.h>
+
+#include "arch/target.h"
+#include "capture/self.h"
+#include "sys/sys.h"
+
+/* Nothing in Linux sends it and nobody handles it; see also trigger.h, where the reporter's own is blocked and read from a signalfd. */
+#define CAPTURE_SIGNAL SIGSTKFLT
+
+enum { FREE = 0, ASKED, COPYING, FILLED };
+
+static struct gmr__slot_capture *_Atomic current;
+static _Atomic bool armed;
+
+void gmr__capture_context(struct gmr__slot_capture *slot, const void *ucontext)
+{
+    gmr__arch_regs_from_ucontext(&slot->regs, ucontext, SIZE_MAX);
+    slot->stack_address = slot->regs.value[gmr__arch_sp] - gmr__arch_red_zone;
+    slot->stack_bytes = gmr__self_read(slot->stack_address, slot->stack, sizeof(slot->stack));
+    if (slot->stack_bytes < gmr__arch_red_zone) { /* sp right at the start of the mapping: nothing is below it */
+        slot->stack_address = slot->regs.value[gmr__arch_sp];
+        slot->stack_bytes = gmr__self_read(slot->stack_address, slot->stack, sizeof(slot->stack));
+    }
+}
+
+static void on_capture(int signal, siginfo_t *info, void *context)
+{
+    struct gmr__slot_capture *slot = atomic_load(&current);
+    uint32_t asked = ASKED;
+    if (slot && atomic_load(&slot->tid) == gmr__gettid() &&
+        atomic_compare_exchange_strong(&slot->state, &asked, COPYING)) {
+        uint64_t start = gmr__now_ns();
+        gmr__capture_context(slot, context);
+        slot->pause_ns = gmr__now_ns() - start;
+        atomic_store(&slot->state, FILLED);
+        gmr__futex_wake((uint32_t *)&slot->state, 1);
+    }
+    gmr__heal_eintr(context);
+}
+
+bool gmr__capture_signal_arm(void)
+{
+    struct sigaction old, action = {.sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK};
+    if (sigaction(CAPTURE_SIGNAL, NULL, &old) != 0)
+        return false;
+    bool ours = old.sa_flags & SA_SIGINFO && old.sa_sigaction == on_capture;
+    if (!ours && (old.sa_flags & SA_SIGINFO || (old.sa_handler != SIG_DFL && old.sa_handler != SIG_IGN)))
+        return false;
+    action.sa_sigaction = on_capture;
+    sigfillset(&action.sa_mask);
+    armed = sigaction(CAPTURE_SIGNAL, &action, NULL) == 0;
+    return armed;
+}
+
+void gmr__capture_signal_disarm(void)
+{
+    struct sigaction now;
+    if (sigaction(CAPTURE_SIGNAL, NULL, &now) == 0 && now.sa_flags & SA_SIGINFO && now.sa_sigaction == on_capture) {
+        now = (struct sigaction){.sa_handler = SIG_DFL};
+        sigaction(CAPTURE_SIGNAL, &now, NULL);
+    }
+    armed = false;
+}
+
+int gmr__capture_thread(struct gmr__slot_capture *slot, pid_t tid, uint64_t deadline_ns)
+{
+    if (!armed)
+        return -ENOSYS;
+    atomic_store(&slot->tid, tid);
+    atomic_store(&slot->state, ASKED);
+    atomic_store(&current, slot);
+    int error = gmr__tgkill(gmr__getpid(), tid, CAPTURE_SIGNAL);
+    while (!error) {
+        uint32_t state = atomic_load(&slot->state);
+        if (state == FILLED)
+            break;
+        if (gmr__futex_wait((uint32_t *)&slot->state, state, deadline_ns) == -ETIMEDOUT) {
+            state = ASKED;
+            if (atomic_compare_exchange_strong(&slot->state, &state, FREE))
+                error = -ETIMEDOUT;
+            else if (gmr__now_ns() > deadline_ns + 1000000000u)
+                return -EDEADLK; /* stuck while copying: the slot is lost to it */
+            else
+                gmr__sleep_ns(1000000);
+        }
+    }
+    atomic_store(&current, NULL);
+    atomic_store(&slot->state, FREE);
+    return error;
+}
