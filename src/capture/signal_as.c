@@ -14,11 +14,13 @@
 
 /* Nothing in Linux sends it and nobody handles it; see also trigger.h, where the reporter's own is blocked and read from a signalfd. */
 #define CAPTURE_SIGNAL SIGSTKFLT
+#define TRACED_SIGNAL SIGURG
 
 enum { FREE = 0, ASKED, COPYING, FILLED };
 
 static struct gmr__slot_capture *_Atomic current;
 static _Atomic bool armed;
+static int capture_signal = CAPTURE_SIGNAL; /* the reporter's */
 
 void gmr__capture_context(struct gmr__slot_capture *slot, const void *ucontext)
 {
@@ -70,6 +72,30 @@ void gmr__capture_signal_disarm(void)
     armed = false;
 }
 
+int gmr__capture_begin(bool traced)
+{
+    struct sigaction old, action = {.sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK};
+    capture_signal = CAPTURE_SIGNAL;
+    if (!traced || sigaction(TRACED_SIGNAL, NULL, &old) != 0 || old.sa_flags & SA_SIGINFO || old.sa_handler != SIG_DFL)
+        return capture_signal;
+    action.sa_sigaction = on_capture;
+    sigfillset(&action.sa_mask);
+    if (sigaction(TRACED_SIGNAL, &action, NULL) == 0)
+        capture_signal = TRACED_SIGNAL;
+    return capture_signal;
+}
+
+void gmr__capture_end(void)
+{
+    struct sigaction now;
+    if (capture_signal == TRACED_SIGNAL && sigaction(TRACED_SIGNAL, NULL, &now) == 0 && now.sa_flags & SA_SIGINFO &&
+        now.sa_sigaction == on_capture) {
+        now = (struct sigaction){.sa_handler = SIG_DFL}; /* ignored: one that comes late does no harm */
+        sigaction(TRACED_SIGNAL, &now, NULL);
+    }
+    capture_signal = CAPTURE_SIGNAL;
+}
+
 int gmr__capture_thread(struct gmr__slot_capture *slot, pid_t tid, uint64_t deadline_ns)
 {
     if (!armed)
@@ -77,7 +103,7 @@ int gmr__capture_thread(struct gmr__slot_capture *slot, pid_t tid, uint64_t dead
     atomic_store(&slot->tid, tid);
     atomic_store(&slot->state, ASKED);
     atomic_store(&current, slot);
-    int error = gmr__tgkill(gmr__getpid(), tid, CAPTURE_SIGNAL);
+    int error = gmr__tgkill(gmr__getpid(), tid, capture_signal);
     while (!error) {
         uint32_t state = atomic_load(&slot->state);
         if (state == FILLED)

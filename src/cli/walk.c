@@ -218,12 +218,27 @@ static void run_inspector_section(struct gmr__walk *walk, struct gmr_writer *w, 
     }
 }
 
+static bool any_stack(const struct gmr__snapshot *snapshot)
+{
+    for (size_t i = 0; snapshot && i < snapshot->thread_count; i++)
+        if (snapshot->threads[i].regs.valid)
+            return true;
+    return false;
+}
+
 static int inspector_section(struct gmr__walk *walk, struct gmr_writer *w, const char *name, bool *partial)
 {
     struct gmr__section_status status = {.status = GMR__OK};
     const struct gmr__section_head *head = inspector_head(name);
     if (!head)
         return 0;
+    if (walk->options.leave_missing && !any_stack(walk->snapshot)) {
+        char slot[sizeof(walk->problem) + 32];
+        const char *why = walk->snapshot && walk->snapshot->problem ? walk->snapshot->problem : walk->problem;
+        snprintf(slot, sizeof(slot), "%s: %s", name, why);
+        *partial = true;
+        return gmr__slot(w, slot);
+    }
     gmr__section_begin(w, head);
     run_inspector_section(walk, w, name, &status);
     return end_section(w, &status, partial);

@@ -35,6 +35,7 @@ struct gmr__fallback {
     struct gmr__self_module module[MOST_MODULES];
     struct gmr__self_stack stack;
     bool prepared, used, slot_lost;
+    int signal;
     uint64_t deadline_ns, pause_max_ns, copied_bytes;
     unsigned late, threads, without;
     /* kept for JSON and XML, which list every stack once */
@@ -62,6 +63,7 @@ void gmr__fallback_begin(struct gmr__fallback *f, uint64_t deadline_ns)
 {
     f->deadline_ns = deadline_ns;
     f->prepared = f->used = false;
+    f->signal = SIGSTKFLT;
     f->crashed_tid = 0;
     f->pause_max_ns = f->copied_bytes = 0;
     f->late = f->threads = f->without = f->stack_count = f->frame_count = 0;
@@ -114,15 +116,15 @@ static const char *take(struct gmr__fallback *f, pid_t tid, char state)
         return "it has ended";
     if (state == 'D')
         return "it is in an uninterruptible sleep and takes no signal";
-    if (gmr__proc_status("/proc", gmr__getpid(), tid, &status) == 0 && status.sig_blocked >> (SIGSTKFLT - 1) & 1)
-        return "it blocks the signal (SIGSTKFLT) by which it would copy its own stack";
+    if (gmr__proc_status("/proc", gmr__getpid(), tid, &status) == 0 && status.sig_blocked >> (f->signal - 1) & 1)
+        return "it blocks the signal by which it would copy its own stack";
     if (gmr__now_ns() >= f->deadline_ns)
         return "the report's time was over";
     uint64_t wait_ns = f->late < MOST_LATE ? THREAD_WAIT_NS : SHORT_WAIT_NS;
     int error = gmr__capture_thread(&f->slot, tid, gmr__now_ns() + wait_ns);
     if (error == -ETIMEDOUT) {
         f->late++;
-        return "it did not answer the signal (SIGSTKFLT) in time: not scheduled, stopped or traced";
+        return "it did not answer the signal in time: not scheduled, stopped or traced";
     }
     if (error == -EDEADLK)
         f->slot_lost = true;
@@ -216,7 +218,10 @@ static void put_frame(struct gmr__fallback *f, struct gmr_writer *w, uint64_t pc
     }
     if (m) {
         gmr_put_string(w, "module", m->path);
-        gmr_put_uint(w, "module_offset", pc - m->bias);
+        gmr__buf_init(&buf, text, sizeof(text));
+        gmr__buf_str(&buf, "0x");
+        gmr__buf_hex(&buf, pc - m->bias);
+        gmr_put_string(w, "module_offset", text); /* what `gmr symbolize` needs, elsewhere */
     }
     if (m && m->build_id_bytes) {
         gmr__buf_init(&buf, text, sizeof(text));
@@ -329,26 +334,34 @@ static void one_thread(struct gmr__fallback *f, struct gmr_writer *w, pid_t tid)
 static void probe_threads(struct gmr__fallback *f, struct gmr_writer *w)
 {
     pid_t pid = gmr__getpid();
-    for (pid_t tid = 1; tid < HIGHEST_TID && gmr__now_ns() < f->deadline_ns; tid++)
+    for (pid_t tid = 1; tid < HIGHEST_TID; tid++) {
+        if (tid % 1024 == 0 && gmr__now_ns() >= f->deadline_ns)
+            return;
         if (gmr__tgkill(pid, tid, 0) == 0 && tid != f->crashed_tid)
             one_thread(f, w, tid);
+    }
 }
 
 static void all_threads(struct gmr__fallback *f, struct gmr_writer *w)
 {
     struct gmr__dir dir;
+    struct gmr__proc_status status;
     int tid;
     f->used = true;
+    f->signal =
+        gmr__capture_begin(gmr__proc_status("/proc", gmr__getpid(), gmr__getpid(), &status) == 0 && status.tracer != 0);
     if (f->crashed_tid)
         one_thread(f, w, f->crashed_tid);
     if (gmr__proc_tasks_open(&dir, "/proc", gmr__getpid()) < 0) {
         probe_threads(f, w);
+        gmr__capture_end();
         return;
     }
     while (gmr__dir_next(&dir, &tid) && !gmr__writer_error(w))
         if (tid != f->crashed_tid)
             one_thread(f, w, tid);
     gmr__dir_close(&dir);
+    gmr__capture_end();
 }
 
 static void all_stacks(struct gmr__fallback *f, struct gmr_writer *w)

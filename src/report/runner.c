@@ -45,6 +45,20 @@ static uint32_t *word_of(struct gmr__runner *runner)
 
 /* ---- the reporter's side ---- */
 
+/* For a process that is out of address space; in .bss it costs nothing until it is used. */
+static _Alignas(64) unsigned char reserve[256u << 10];
+static bool reserve_used;
+
+static void unmap_job(struct gmr__job *job)
+{
+    if ((unsigned char *)job != reserve) {
+        gmr__unmap_memory(job, job->arena_bytes);
+        return;
+    }
+    gmr__memset(reserve, 0, sizeof(*job));
+    reserve_used = false;
+}
+
 static struct gmr__job *map_job(size_t max_bytes)
 {
     size_t place = (gmr__writer_size() + 63) & ~(size_t)63;
@@ -53,6 +67,12 @@ static struct gmr__job *map_job(size_t max_bytes)
         unsigned char *base = gmr__map_memory(bytes);
         if (!base && budget > SMALLEST_BUDGET)
             continue; /* RLIMIT_AS: better a short section than none */
+        if (!base && !reserve_used) {
+            base = reserve;
+            bytes = sizeof(reserve);
+            budget = bytes - (sizeof(struct gmr__job) + 64 + place + STRINGS_BYTES);
+            reserve_used = true;
+        }
         if (!base)
             return NULL;
         struct gmr__job *job = (struct gmr__job *)base;
@@ -71,7 +91,7 @@ static struct gmr__runner *idle_runner(void)
     for (int i = 0; i < RUNNERS; i++) {
         struct gmr__runner *runner = &runners[i];
         if (atomic_load(&runner->state) == HOME) {
-            gmr__unmap_memory(runner->job, runner->job->arena_bytes);
+            unmap_job(runner->job);
             runner->job = NULL;
             atomic_store(&runner->state, IDLE);
         }
@@ -164,7 +184,7 @@ void gmr__runner_release(struct gmr__job *job)
     if (atomic_load(&runner->state) != DONE)
         return; /* LATE: still written to */
     runner->job = NULL;
-    gmr__unmap_memory(job, job->arena_bytes);
+    unmap_job(job);
     atomic_store(&runner->state, IDLE);
 }
 
@@ -321,7 +341,7 @@ void gmr__runner_forget(void)
 {
     for (int i = 0; i < RUNNERS; i++) {
         if (runners[i].job)
-            gmr__unmap_memory(runners[i].job, runners[i].job->arena_bytes);
+            unmap_job(runners[i].job);
         runners[i] = (struct gmr__runner){0};
     }
 }

@@ -9,12 +9,14 @@
  *
  * The kernel tells nobody when a child with exit signal 0 ends, and waitpid(-1) without __WALL or __WCLONE passes it by. execve sets the exit
  * signal back to SIGCHLD (de_thread/begin_new_exec), hence the intermediate, which never executes anything. fork() would run atfork handlers.
+ * CLONE_UNTRACED: a debugger of the target would take a child with exit signal 0 for one more thread of it.
  * Both children die with their parent (PR_SET_PDEATHSIG): a target that is killed leaves nothing behind.
  */
 #include "report/spawn.h"
 
 #include <errno.h>
 #include <linux/capability.h>
+#include <linux/close_range.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
@@ -27,6 +29,10 @@
 
 #define STACK_BYTES (32u << 10)
 #define LAST_SIGNAL 64
+
+/* Ready beforehand: the process may be out of address space. One inspector at a time. */
+static _Alignas(64) unsigned char stack[STACK_BYTES];
+static bool stack_lost; /* to a child that could not be ended */
 
 struct kernel_sigaction {
     void (*handler)(int);
@@ -121,6 +127,10 @@ static int inspector_start(void *argument)
         spawn->error = error;
         return 127;
     }
+    /* Where the table is the program's (it could not be left), nothing of it may reach the inspector. */
+    if (GMR__SYS(SYS_close_range, GMR__STREAM_FD + 1, ~0u, CLOSE_RANGE_CLOEXEC, 0, 0, 0) != 0)
+        for (int fd = GMR__STREAM_FD + 1; fd < 4096; fd++)
+            GMR__SYS(SYS_fcntl, fd, F_SETFD, FD_CLOEXEC, 0, 0, 0);
     uint64_t none = 0;
     GMR__SYS(SYS_rt_sigprocmask, SIG_SETMASK, &none, NULL, sizeof(none), 0, 0);
     long failed = -ENOENT;
@@ -164,15 +174,18 @@ static int intermediate(void *argument)
     GMR__SYS(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0, 0);
     GMR__SYS(SYS_setsid, 0, 0, 0, 0, 0, 0); /* no terminal's ^C, no job control */
     default_signals(); /* SIGCHLD ignored would reap the inspector unseen; ignored signals outlive execve */
-    char *stack = (char *)spawn->stack + STACK_BYTES;
+    char *top = (char *)spawn->stack + STACK_BYTES;
     /* CLONE_VFORK: its stack, the upper half, is free again once this returns. The lower half is this function's. */
-    long pid = gmr__clone(CLONE_VM | CLONE_VFORK | SIGCHLD, stack, inspector_start, spawn, NULL);
+    long pid = gmr__clone(CLONE_VM | CLONE_VFORK | CLONE_UNTRACED | SIGCHLD, top, inspector_start, spawn, NULL);
     if (pid < 0) {
         spawn->error = (int)pid;
         return 126;
     }
     spawn->inspector = (pid_t)pid;
-    GMR__SYS(SYS_close_range, 0, ~0u, 0, 0, 0, 0); /* the reader must see the stream's end */
+    /* The reader must see the stream's end. */
+    long error = GMR__SYS(SYS_close_range, 0, ~0u, 0, 0, 0, 0);
+    for (int fd = 0; error && fd < 4096; fd++)
+        gmr__close(fd);
     gmr__close(spawn->write_end);
     watch_inspector(spawn, (pid_t)pid);
     return 0;
@@ -194,7 +207,7 @@ int gmr__spawn_begin(struct gmr__spawn *spawn)
     GMR__SYS(SYS_fcntl, ends[1], F_SETPIPE_SZ, 1 << 20, 0, 0, 0); /* best effort: fewer switches */
     spawn->stream = ends[0];
     spawn->write_end = ends[1];
-    spawn->stack = gmr__map_memory(STACK_BYTES);
+    spawn->stack = stack_lost ? NULL : stack;
     if (!spawn->stack) {
         gmr__close(ends[0]);
         gmr__close(ends[1]);
@@ -203,12 +216,11 @@ int gmr__spawn_begin(struct gmr__spawn *spawn)
     /* The child must not run a handler of the program's: everything is blocked until it has none. */
     uint64_t all = ~(uint64_t)0, old = 0;
     GMR__SYS(SYS_rt_sigprocmask, SIG_SETMASK, &all, &old, sizeof(all), 0, 0);
-    long pid = gmr__clone(CLONE_VM, (char *)spawn->stack + STACK_BYTES / 2, intermediate, spawn, NULL);
+    long pid = gmr__clone(CLONE_VM | CLONE_UNTRACED, (char *)spawn->stack + STACK_BYTES / 2, intermediate, spawn, NULL);
     GMR__SYS(SYS_rt_sigprocmask, SIG_SETMASK, &old, NULL, sizeof(old), 0, 0);
     gmr__close(ends[1]);
     if (pid < 0) {
         gmr__close(ends[0]);
-        gmr__unmap_memory(spawn->stack, STACK_BYTES);
         return (int)pid;
     }
     spawn->pid = (pid_t)pid;
@@ -237,15 +249,15 @@ bool gmr__spawn_end(struct gmr__spawn *spawn, bool now)
     uint64_t kill_ns = (until > start ? until : start) + 2000000000u, give_up_ns = kill_ns + 1000000000u;
     uint64_t pause_ns = 200000;
     while (!reaped(spawn->pid)) {
-        if (gmr__now_ns() > give_up_ns)
-            return false; /* in an uninterruptible sleep: its stack must stay */
+        if (gmr__now_ns() > give_up_ns) {
+            stack_lost = true; /* in an uninterruptible sleep: its stack must stay */
+            return false;
+        }
         if (gmr__now_ns() > kill_ns)
             GMR__SYS(SYS_kill, spawn->pid, SIGKILL, 0, 0, 0, 0);
         gmr__sleep_ns(pause_ns);
         if (pause_ns < 10000000)
             pause_ns *= 2;
     }
-    gmr__unmap_memory(spawn->stack, STACK_BYTES);
-    spawn->stack = NULL;
     return true;
 }

@@ -12,11 +12,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
-<<<<<<< HEAD
-#include "config/config.h"
-=======
 #include "capture/self.h"
->>>>>>> a2efffa (capture, unwind, report: stacks without an inspector)
+#include "config/config.h"
 #include "report/registry.h"
 #include "report/thread.h"
 #include "sys/buf.h"

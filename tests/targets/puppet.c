@@ -3,6 +3,7 @@
  *
  * For tests of the library's interface: each test plays a program that calls it in some way. See the table of commands at the end.
  */
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -291,6 +292,99 @@ static long limit(const char *which, long value)
     return setrlimit(resource, &limit) == 0 ? 0 : -errno;
 }
 
+/* ---- states a sick process is in ---- */
+
+static pthread_mutex_t stdio_held = PTHREAD_MUTEX_INITIALIZER;
+
+static void hold_forever(void)
+{
+    pthread_mutex_lock(&stdio_held);
+    for (;;)
+        pause();
+}
+
+/* glibc's own lock around malloc's main arena is taken while a fork handler runs: prepare() of the last one registered first. A thread that
+ * stops there holds it, and the loader's and stdio's, for good. */
+static void *fork_and_never_return(void *unused)
+{
+    fork();
+    return NULL;
+}
+
+static _Thread_local int never_returns;
+
+static void stop_in_fork(void)
+{
+    if (never_returns)
+        hold_forever();
+}
+
+static void *hold_malloc(void *unused)
+{
+    never_returns = 1;
+    return fork_and_never_return(NULL);
+}
+
+static void *hold_stdio(void *unused)
+{
+    flockfile(stderr);
+    hold_forever();
+    return NULL;
+}
+
+static void *hold_loader(void *path)
+{
+    dlopen(path, RTLD_NOW); /* its constructor never returns */
+    return NULL;
+}
+
+static void *spin(void *unused)
+{
+    while (!never) {
+    }
+    return NULL;
+}
+
+static void *block_all(void *unused)
+{
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, NULL);
+    return idle(NULL);
+}
+
+static void *churn(void *unused)
+{
+    for (;;) {
+        pthread_t thread;
+        if (pthread_create(&thread, NULL, (void *(*)(void *))strdup, "x") == 0)
+            pthread_join(thread, NULL);
+    }
+    return NULL;
+}
+
+static long be(const char *state, char *argument)
+{
+    static const struct {
+        const char *name;
+        void *(*main)(void *);
+    } states[] = {{"stdio-held", hold_stdio}, {"loader-held", hold_loader}, {"spinning", spin},
+                  {"deaf", block_all},        {"churning", churn},          {"malloc-held", hold_malloc}};
+    pthread_t thread;
+    for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++)
+        if (strcmp(states[i].name, state) == 0)
+            return -pthread_create(&thread, NULL, states[i].main, argument ? strdup(argument) : NULL);
+    return -EINVAL;
+}
+
+static long exhaust(void)
+{
+    long opened = 0;
+    while (open("/dev/null", O_RDONLY) >= 0)
+        opened++;
+    return opened;
+}
+
 static void run(char *command, char *a, char *b, char *c)
 {
 #define IS(name) (strcmp(command, name) == 0)
@@ -336,6 +430,10 @@ static void run(char *command, char *a, char *b, char *c)
         answer(all_nulls());
     else if (IS("limit"))
         answer(limit(a, atol(b)));
+    else if (IS("exhaust"))
+        answer(exhaust());
+    else if (IS("be"))
+        answer(be(a, b));
     else if (IS("chdir"))
         answer(chdir(a));
     else if (IS("chroot"))
@@ -351,6 +449,7 @@ static void run(char *command, char *a, char *b, char *c)
 int main(void)
 {
     char line[8192];
+    pthread_atfork(stop_in_fork, NULL, NULL);
     printf("ready\n");
     fflush(stdout);
     while (fgets(line, sizeof(line), stdin)) {

@@ -1,0 +1,124 @@
+"""Processes that are stuck, starved or traced: the report comes, is whole or says what is missing, and the target goes on."""
+import os
+import pathlib
+import re
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e"))
+from common import Skip, check, suite  # noqa: E402
+from puppet import END, Puppet, section  # noqa: E402
+
+
+def report_and_go_on(t, puppet, fds=True):
+    before = puppet.fds() if fds else None
+    report = puppet.report()
+    check(f"Thread #{puppet.pid}" in section(report, "Threads"), section(report, "Threads"))
+    check(not fds or puppet.fds() == before, "descriptors:", before, puppet.fds())
+    return report
+
+
+@suite.test
+def malloc_is_locked_for_ever(t):
+    for inspector in (None, "/nonexistent"):
+        puppet = Puppet(t, *([f"set inspector {inspector}"] if inspector else []), "register Mine plain").setup()
+        check(puppet("be malloc-held") == 0)
+        t.wait(lambda: "hold_forever" in report_and_go_on(t, puppet) or inspector, "the lock to be held")
+        report_and_go_on(t, puppet)
+
+
+@suite.test
+def the_loader_is_locked_for_ever(t):
+    for inspector in (None, "/nonexistent"):
+        puppet = Puppet(t, *([f"set inspector {inspector}"] if inspector else []), "register Mine plain").setup()
+        check(puppet(f"be loader-held {t.build('tests/targets/libstuck_constructor.so')}") == 0)
+        check("answer = 42" in section(report_and_go_on(t, puppet), "Mine"))
+
+
+@suite.test
+def stdio_is_locked_for_ever(t):
+    puppet = Puppet(t, "register Mine plain").setup()
+    check(puppet("be stdio-held") == 0)
+    check("answer = 42" in section(report_and_go_on(t, puppet), "Mine"))
+
+
+@suite.test
+def out_of_descriptors(t):
+    puppet = Puppet(t, "register Mine plain").setup()
+    check(puppet("limit nofile 30") == 0)
+    check(puppet("exhaust") > 10)
+    check("answer = 42" in section(report_and_go_on(t, puppet), "Mine"))
+
+
+@suite.test
+def out_of_address_space(t):
+    puppet = Puppet(t, "register Mine plain", "threads 3").setup()
+    with open(f"/proc/{puppet.pid}/statm", encoding="ascii") as statm:
+        used = int(statm.read().split()[0]) * resource.getpagesize()
+    check(puppet(f"limit as {used}") == 0)
+    report = report_and_go_on(t, puppet)
+    section(report, "Mine")
+
+
+@suite.test
+def no_room_for_queued_signals(t):
+    puppet = Puppet(t).setup()
+    check(puppet("limit sigpending 0") == 0)
+    report_and_go_on(t, puppet)
+
+
+@suite.test
+def every_thread_spins(t):
+    puppet = Puppet(t, "be spinning", "be spinning", "be spinning").setup()
+    report_and_go_on(t, puppet)
+
+
+@suite.test
+def threads_come_and_go(t):
+    puppet = Puppet(t, "be churning", "be churning").setup()
+    for _ in range(3):
+        report_and_go_on(t, puppet)
+    puppet2 = Puppet(t, "be churning", "be churning", "set inspector /nonexistent").setup()
+    for _ in range(3):
+        report_and_go_on(t, puppet2)
+
+
+@suite.test
+def traced_by_strace_or_gdb(t):
+    if not shutil.which("gdb"):
+        raise Skip("no gdb")
+    puppet = Puppet(t, "threads 2").setup()
+    tracer = t.spawn(["gdb", "-q", "-p", puppet.pid, "-ex", "handle SIGUSR2 nostop noprint pass", "-ex", "continue"],
+                     stdin=subprocess.PIPE)
+    t.wait(lambda: re.search(r"TracerPid:\s*[1-9]", pathlib.Path(f"/proc/{puppet.pid}/status").read_text()), "gdb to attach")
+    t.wait(lambda: "Continuing" in tracer.stdout_text(), "gdb to let it run")
+    report = puppet.report()
+    check("gdb" in section(report, "Threads"), "the tracer is not named:", section(report, "Threads")[-500:])
+    check(f"Thread #{puppet.pid}" in section(report, "Threads"))
+    tracer.stop(signal.SIGKILL)
+    report_and_go_on(t, puppet)
+
+
+@suite.test
+def a_hundred_reports_leave_nothing_behind(t):
+    puppet = Puppet(t, "register Mine plain", "threads 5").setup(min_interval_ms=1)
+
+    def footprint():
+        with open(f"/proc/{puppet.pid}/status", encoding="ascii") as status:
+            text = status.read()
+        return (int(re.search(r"VmData:\s*(\d+)", text).group(1)), int(re.search(r"Threads:\s*(\d+)", text).group(1)), len(puppet.fds()),
+                len(open(f"/proc/{puppet.pid}/maps", encoding="ascii").readlines()))
+
+    for _ in range(5):
+        puppet.report()
+    before = footprint()
+    for _ in range(100):
+        puppet.report()
+    after = footprint()
+    check(after[0] <= before[0] + 256 and after[1:3] == before[1:3] and after[3] <= before[3] + 3, before, after)
+
+
+suite.main()
