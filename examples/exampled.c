@@ -144,8 +144,8 @@ static int courier_new(int index)
     courier->context.uc_stack.ss_size = COURIER_STACK;
     courier->context.uc_link = &depot;
     makecontext(&courier->context, (void (*)(void))courier_main, 1, index);
-    courier->green = gmr_green_add(gmr_green_layout(GMR_LAYOUT_UCONTEXT), courier->stack, COURIER_STACK, &courier->context,
-                                   (void *)courier_main, NULL);
+    courier->green = gmr_green_add(gmr_green_layout(GMR_LAYOUT_UCONTEXT), courier->stack, COURIER_STACK,
+                                   &courier->context, (void *)courier_main, NULL);
     gmr_green_name(courier->green, courier->name);
     return 0;
 }

@@ -14,13 +14,13 @@
 /* The exit codes of every subcommand; gmr(1) documents them. */
 enum gmr__exit {
     GMR__EXIT_WHOLE = 0,
-    GMR__EXIT_PARTIAL = 1,       /* the report came, but a section is missing or cut short: its status says why */
-    GMR__EXIT_USAGE = 2,         /* wrong options or arguments */
-    GMR__EXIT_NO_PROCESS = 3,    /* no process, or more than one, is meant; no such file for core and show */
-    GMR__EXIT_NOT_PERMITTED = 4, /* it belongs to another user */
-    GMR__EXIT_NOT_POSSIBLE = 5,  /* a kernel thread, a zombie, it ended meanwhile, it carries no libgmr */
-    GMR__EXIT_OUTPUT = 6,        /* the report can't be written: disk full, closed output */
-    GMR__EXIT_FAILED = 7,        /* no memory, or a failure that none of the above names */
+    GMR__EXIT_PARTIAL = 1,          /* the report came, but a section is missing or cut short: its status says why */
+    GMR__EXIT_USAGE = 2,            /* wrong options or arguments */
+    GMR__EXIT_NO_PROCESS = 3,       /* no process, or more than one, is meant; no such file for core and show */
+    GMR__EXIT_NOT_PERMITTED = 4,    /* it belongs to another user */
+    GMR__EXIT_NOT_POSSIBLE = 5,     /* a kernel thread, a zombie, it ended meanwhile, it carries no libgmr */
+    GMR__EXIT_OUTPUT = 6,           /* the report can't be written: disk full, closed output */
+    GMR__EXIT_FAILED = 7,           /* no memory, or a failure that none of the above names */
     GMR__EXIT_CANNOT_EXECUTE = 126, /* gmr run: as in a shell */
     GMR__EXIT_NOT_FOUND = 127,
 };
@@ -41,7 +41,8 @@ int gmr__cmd_doctor(int argc, char **argv);
 int gmr__inspector_main(int argc, char **argv);
 
 /* Prints "gmr: SENTENCE" on standard error and, where next_step is not NULL, the next step on a line of its own. Returns code. */
-int gmr__fail(enum gmr__exit code, const char *next_step, const char *format, ...) __attribute__((format(printf, 3, 4)));
+int gmr__fail(enum gmr__exit code, const char *next_step, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 void gmr__note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* Prints a help page on standard output; GMR__EXIT_OUTPUT if that fails. */

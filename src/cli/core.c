@@ -31,7 +31,11 @@ struct arguments {
 };
 
 enum {
-    OPT_EACH_THREAD = 256, OPT_NO_LINES, OPT_NO_CACHE, OPT_MAX_FRAMES, OPT_DEBUGINFOD,
+    OPT_EACH_THREAD = 256,
+    OPT_NO_LINES,
+    OPT_NO_CACHE,
+    OPT_MAX_FRAMES,
+    OPT_DEBUGINFOD,
 };
 
 static const struct option options[] = {
@@ -52,10 +56,18 @@ static int take_option(struct arguments *to, int option)
     case 'f':
         to->view = (enum gmr_view)gmr__parse_view(optarg);
         return to->view ? 0 : gmr__fail(GMR__EXIT_USAGE, NULL, "--format takes text, json or xml, not '%s'", optarg);
-    case 'o': to->output = optarg; return 0;
-    case OPT_EACH_THREAD: to->each_thread = true; return 0;
-    case OPT_NO_LINES: to->no_lines = true; return 0;
-    case OPT_NO_CACHE: to->no_cache = true; return 0;
+    case 'o':
+        to->output = optarg;
+        return 0;
+    case OPT_EACH_THREAD:
+        to->each_thread = true;
+        return 0;
+    case OPT_NO_LINES:
+        to->no_lines = true;
+        return 0;
+    case OPT_NO_CACHE:
+        to->no_cache = true;
+        return 0;
     case OPT_MAX_FRAMES:
         if (gmr__parse_number(optarg, 1, 10000000, &to->max_frames))
             return 0;
@@ -65,7 +77,8 @@ static int take_option(struct arguments *to, int option)
         if (to->debuginfod_urls && *to->debuginfod_urls)
             return 0;
         return gmr__fail(GMR__EXIT_USAGE, "--debuginfod=URL, or set DEBUGINFOD_URLS", "no debuginfod server is named");
-    default: return gmr__usage("core");
+    default:
+        return gmr__usage("core");
     }
 }
 
@@ -91,7 +104,9 @@ static void package(struct gmr_writer *w, const struct gmr__core *core, struct g
 
 static void threads(struct gmr_writer *w, struct gmr__analysis *analysis, bool *partial)
 {
-    static const struct gmr__section_head thread_head = {.name = "threads", .title = "Threads", .shape = GMR__SHAPE_LIST},
+    static const struct gmr__section_head thread_head = {.name = "threads",
+                                                         .title = "Threads",
+                                                         .shape = GMR__SHAPE_LIST},
                                           stack_head = {.name = "stacks",
                                                         .title = "Stacks",
                                                         .shape = GMR__SHAPE_LIST,
@@ -100,12 +115,14 @@ static void threads(struct gmr_writer *w, struct gmr__analysis *analysis, bool *
     gmr__section_begin(w, &thread_head);
     gmr__section_threads(w, analysis, &status);
     *partial |= status.status != GMR__OK;
-    gmr__section_end(w, status.status, status.reason[0] ? status.reason : NULL, status.next_step[0] ? status.next_step : NULL);
+    gmr__section_end(w, status.status, status.reason[0] ? status.reason : NULL,
+                     status.next_step[0] ? status.next_step : NULL);
     status = (struct gmr__section_status){.status = GMR__OK};
     gmr__section_begin(w, &stack_head);
     gmr__section_stacks(w, analysis, &status);
     *partial |= status.status != GMR__OK;
-    gmr__section_end(w, status.status, status.reason[0] ? status.reason : NULL, status.next_step[0] ? status.next_step : NULL);
+    gmr__section_end(w, status.status, status.reason[0] ? status.reason : NULL,
+                     status.next_step[0] ? status.next_step : NULL);
 }
 
 static void put_ids(struct gmr_writer *w, const char *key, unsigned id)
@@ -136,11 +153,13 @@ static void process(struct gmr_writer *w, const struct gmr__core *core)
     for (size_t i = 0; i < bytes; i++)
         command[i] = command[i] == ' ' ? '\0' : command[i];
     if (gmr__writer_text(w)) {
-        gmr__raw_format(w, "Process %d (under %d) [ run by: uid %u, state: ", (int)info->pid, (int)info->ppid, info->uid);
+        gmr__raw_format(w, "Process %d (under %d) [ run by: uid %u, state: ", (int)info->pid, (int)info->ppid,
+                        info->uid);
         gmr__raw_text(w, gmr__proc_state_name(info->state));
         gmr__raw_format(w, " ]\n    ");
         gmr__raw_text(w, info->name);
-        gmr__raw_format(w, ", %zu thread%s\n", core->snapshot->thread_count, core->snapshot->thread_count == 1 ? "" : "s");
+        gmr__raw_format(w, ", %zu thread%s\n", core->snapshot->thread_count,
+                        core->snapshot->thread_count == 1 ? "" : "s");
     } else {
         gmr_begin_map(w, NULL);
         gmr_put_int(w, "pid", info->pid);
@@ -167,8 +186,8 @@ static void modules(struct gmr_writer *w, const struct gmr__analysis *analysis)
         const struct gmr__module *module = gmr__modules_at(analysis->modules, i);
         gmr__module_build_id(module, id);
         if (gmr__writer_text(w)) {
-            gmr__raw_format(w, "0x%llx-0x%llx  %-40s  ", (unsigned long long)module->start, (unsigned long long)module->end,
-                            id[0] ? id : "-");
+            gmr__raw_format(w, "0x%llx-0x%llx  %-40s  ", (unsigned long long)module->start,
+                            (unsigned long long)module->end, id[0] ? id : "-");
             gmr__raw_text(w, module->path);
             gmr__raw_format(w, "%s%s%s%s\n", module->deleted ? " (deleted)" : "", module->problem ? " (" : "",
                             module->problem ? module->problem : "", module->problem ? ")" : "");
@@ -195,14 +214,15 @@ static void describe(const struct gmr__core_info *info, char *text, size_t cap)
     if (info->signal <= 0)
         snprintf(text, cap, "core file");
     else if (info->has_address)
-        snprintf(text, cap, "core file: SIG%s (code %d) at address 0x%llx in thread %d", name ? name : "?", info->signal_code,
-                 (unsigned long long)info->signal_address, (int)info->signal_tid);
+        snprintf(text, cap, "core file: SIG%s (code %d) at address 0x%llx in thread %d", name ? name : "?",
+                 info->signal_code, (unsigned long long)info->signal_address, (int)info->signal_tid);
     else
-        snprintf(text, cap, "core file: signal %d (SIG%s) in thread %d", info->signal, name ? name : "?", (int)info->signal_tid);
+        snprintf(text, cap, "core file: signal %d (SIG%s) in thread %d", info->signal, name ? name : "?",
+                 (int)info->signal_tid);
 }
 
-static int write_report(const struct arguments *arguments, const struct gmr__core *core, struct gmr__analysis *analysis, int fd,
-                        uint64_t started_ns, bool *partial)
+static int write_report(const struct arguments *arguments, const struct gmr__core *core, struct gmr__analysis *analysis,
+                        int fd, uint64_t started_ns, bool *partial)
 {
     struct gmr__sink_fd sink;
     struct gmr__cost cost = {.copied_bytes = analysis->snapshot->copied_bytes};
@@ -242,7 +262,8 @@ static int write_report(const struct arguments *arguments, const struct gmr__cor
 }
 
 /* Does the executable that the user named belong to this core? Its own build id must be that of the mapped one. */
-static void warn_of_another(const struct arguments *arguments, const struct gmr__core *core, struct gmr__analysis *analysis)
+static void warn_of_another(const struct arguments *arguments, const struct gmr__core *core,
+                            struct gmr__analysis *analysis)
 {
     const struct gmr__module *module = gmr__modules_find(analysis->modules, core->info.entry);
     if (arguments->executable && module && module->problem)
@@ -300,7 +321,7 @@ int gmr__cmd_core(int argc, char **argv)
     int status = gmr__core_open(arguments.core, executable, &core, message, sizeof(message));
     free(executable);
     if (status < 0) {
-        int code = status == -EACCES || status == -EPERM   ? GMR__EXIT_NOT_PERMITTED
+        int code = status == -EACCES || status == -EPERM     ? GMR__EXIT_NOT_PERMITTED
                    : status == -ENOENT || status == -ENOEXEC ? GMR__EXIT_NO_PROCESS
                                                              : GMR__EXIT_FAILED;
         return gmr__fail((enum gmr__exit)code, NULL, "%s", message[0] ? message : strerror(-status));

@@ -45,8 +45,8 @@ static void take_triggers(json_t *map, struct gmr__hello *hello)
             detail = signal_name ? signal_name : "";
         else if (strcmp(text, "file") == 0)
             detail = watched;
-        used += (size_t)snprintf(hello->triggers + used, sizeof(hello->triggers) - used, "%s%s%s%s", used ? ", " : "", text,
-                                 *detail ? " " : "", detail);
+        used += (size_t)snprintf(hello->triggers + used, sizeof(hello->triggers) - used, "%s%s%s%s", used ? ", " : "",
+                                 text, *detail ? " " : "", detail);
     }
     for (char *at = hello->triggers; *at; at++)
         if ((unsigned char)*at < ' ' || *at == 0x7f)

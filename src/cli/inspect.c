@@ -77,12 +77,24 @@ static bool parse(int argc, char **argv, struct arguments *to)
     for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         bool good = false;
         switch (option) {
-        case 's': good = gmr__parse_number(optarg, 0, INT_MAX, &to->stream_fd); break;
-        case 'p': good = gmr__parse_number(optarg, 1, INT_MAX, &to->pid); break;
-        case 'd': good = gmr__parse_number(optarg, 1, 86400000, &to->deadline_ms); break;
-        case 'v': good = (to->view = gmr__parse_view(optarg)) != 0; break;
-        case 'l': good = true; to->walk.sections = optarg; break;
-        default: break;
+        case 's':
+            good = gmr__parse_number(optarg, 0, INT_MAX, &to->stream_fd);
+            break;
+        case 'p':
+            good = gmr__parse_number(optarg, 1, INT_MAX, &to->pid);
+            break;
+        case 'd':
+            good = gmr__parse_number(optarg, 1, 86400000, &to->deadline_ms);
+            break;
+        case 'v':
+            good = (to->view = gmr__parse_view(optarg)) != 0;
+            break;
+        case 'l':
+            good = true;
+            to->walk.sections = optarg;
+            break;
+        default:
+            break;
         }
         if (!good)
             return false;
@@ -105,8 +117,7 @@ static int stream(struct arguments *arguments, struct gmr__walk *walk, uint64_t 
     if (!place)
         return GMR__EXIT_FAILED;
     gmr__sink_fd_init(&sink, (int)arguments->stream_fd, arguments->walk.deadline_ns + GRACE_MS * 1000000ull);
-    struct gmr_writer *w =
-        gmr__writer_init(place, gmr__writer_size(), GMR__VIEW_WIRE, arguments->view, &sink.sink);
+    struct gmr_writer *w = gmr__writer_init(place, gmr__writer_size(), GMR__VIEW_WIRE, arguments->view, &sink.sink);
     struct gmr__doc doc = {.pid = arguments->walk.pid, .method = gmr__walk_method(walk)};
     int status = gmr__doc_begin(w, &doc);
     if (status == 0)

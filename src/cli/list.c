@@ -99,7 +99,8 @@ static void print_rows(const struct rows *rows)
             continue;
         uptime_text(row->pid, up, sizeof(up));
         if (row->status == 0)
-            printf("%8d  %-20s %-9s %7s  %s\n", (int)row->pid, row->hello.service, row->hello.version, up, row->hello.triggers);
+            printf("%8d  %-20s %-9s %7s  %s\n", (int)row->pid, row->hello.service, row->hello.version, up,
+                   row->hello.triggers);
         else
             printf("%8d  %-20s %-9s %7s  %s\n", (int)row->pid, row->name, "-", up,
                    row->status == -ETIMEDOUT ? "does not answer (busy, stopped or stuck): gmr report still works"
@@ -136,12 +137,14 @@ static int cannot_trigger(const struct gmr__process *process, int status)
     char next[128];
     snprintf(next, sizeof(next), "gmr report %d makes one from outside", pid);
     if (status == -ENOENT)
-        return gmr__fail(GMR__EXIT_NOT_POSSIBLE, next, "process %d (%s) has no control socket of libgmr", pid, process->comm);
-    if (status == -EACCES || status == -EPERM)
-        return gmr__fail(GMR__EXIT_NOT_PERMITTED, "run gmr as that user or as root", "process %d (%s) does not admit you", pid,
+        return gmr__fail(GMR__EXIT_NOT_POSSIBLE, next, "process %d (%s) has no control socket of libgmr", pid,
                          process->comm);
+    if (status == -EACCES || status == -EPERM)
+        return gmr__fail(GMR__EXIT_NOT_PERMITTED, "run gmr as that user or as root",
+                         "process %d (%s) does not admit you", pid, process->comm);
     snprintf(next, sizeof(next), "kill -USR2 %d if the signal is armed (gmr list), or gmr report %d", pid, pid);
-    return gmr__fail(GMR__EXIT_NOT_POSSIBLE, next, "process %d (%s) does not answer: %s", pid, process->comm, strerror(-status));
+    return gmr__fail(GMR__EXIT_NOT_POSSIBLE, next, "process %d (%s) does not answer: %s", pid, process->comm,
+                     strerror(-status));
 }
 
 int gmr__cmd_trigger(int argc, char **argv)
@@ -172,7 +175,8 @@ int gmr__cmd_trigger(int argc, char **argv)
         if ((unsigned char)*at < ' ' || *at == 0x7f)
             *at = '?';
     if (strncmp(answer, "error ", 6) == 0)
-        return gmr__fail(GMR__EXIT_NOT_POSSIBLE, NULL, "process %d (%s): %s", (int)process.pid, process.comm, answer + 6);
+        return gmr__fail(GMR__EXIT_NOT_POSSIBLE, NULL, "process %d (%s): %s", (int)process.pid, process.comm,
+                         answer + 6);
     if (printf("%s\n", answer) < 0 || fflush(stdout) == EOF)
         return gmr__fail(GMR__EXIT_OUTPUT, NULL, "can't write to standard output: %s", strerror(errno));
     return GMR__EXIT_WHOLE;

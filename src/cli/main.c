@@ -22,9 +22,9 @@ struct command {
 };
 
 static const struct command commands[] = {
-    {"report", gmr__cmd_report}, {"run", gmr__cmd_run},       {"list", gmr__cmd_list},
+    {"report", gmr__cmd_report},   {"run", gmr__cmd_run},     {"list", gmr__cmd_list},
     {"trigger", gmr__cmd_trigger}, {"show", gmr__cmd_show},   {"core", gmr__cmd_core},
-    {"doctor", gmr__cmd_doctor}, {"scrub", gmr__cmd_scrub},   {"symbolize", gmr__cmd_symbolize},
+    {"doctor", gmr__cmd_doctor},   {"scrub", gmr__cmd_scrub}, {"symbolize", gmr__cmd_symbolize},
     {"help", gmr__cmd_help},
 };
 

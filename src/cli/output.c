@@ -41,7 +41,8 @@ static int open_file(struct gmr__output *output)
         output->fd = open(output->path, O_WRONLY | O_CLOEXEC | O_NOCTTY);
         return output->fd < 0 ? -errno : 0;
     }
-    if ((size_t)snprintf(output->temporary, sizeof(output->temporary), "%s.%d.tmp", output->path, (int)getpid()) >= PATH_MAX)
+    if ((size_t)snprintf(output->temporary, sizeof(output->temporary), "%s.%d.tmp", output->path, (int)getpid()) >=
+        PATH_MAX)
         return -ENAMETOOLONG;
     output->fd = open(output->temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (output->fd < 0) {

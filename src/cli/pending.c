@@ -6,9 +6,9 @@
  */
 #include "cli/cli.h"
 
-#define PENDING_COMMAND(name) \
-    __attribute__((weak)) int gmr__cmd_##name(int argc, char **argv) \
-    { \
+#define PENDING_COMMAND(name)                                                           \
+    __attribute__((weak)) int gmr__cmd_##name(int argc, char **argv)                    \
+    {                                                                                   \
         return gmr__fail(GMR__EXIT_FAILED, NULL, "gmr " #name " is not in this build"); \
     }
 PENDING_COMMAND(symbolize)

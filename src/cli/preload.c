@@ -30,8 +30,8 @@ static int find_command(const char *command, char *path, size_t cap)
         snprintf(path, cap, "%s", command);
         if (access(path, X_OK) == 0)
             return GMR__EXIT_WHOLE;
-        return gmr__fail(errno == EACCES ? GMR__EXIT_CANNOT_EXECUTE : GMR__EXIT_NOT_FOUND, NULL, "can't start %s: %s", command,
-                         strerror(errno));
+        return gmr__fail(errno == EACCES ? GMR__EXIT_CANNOT_EXECUTE : GMR__EXIT_NOT_FOUND, NULL, "can't start %s: %s",
+                         command, strerror(errno));
     }
     const char *at = getenv("PATH");
     for (at = at ? at : "/usr/local/bin:/usr/bin:/bin"; at; at = strchr(at, ':') ? strchr(at, ':') + 1 : NULL) {
@@ -133,7 +133,8 @@ int gmr__preload_check(const char *command, char *path, size_t cap)
 
 int gmr__preload_library(char *path, size_t cap)
 {
-    static const char *const places[] = {"", GMR_PRELOAD_BESIDE}; /* a build directory; an installed tree that was moved */
+    static const char *const places[] = {"",
+                                         GMR_PRELOAD_BESIDE}; /* a build directory; an installed tree that was moved */
     char self[PATH_MAX];
     ssize_t got = readlink("/proc/self/exe", self, sizeof(self) - 1);
     self[got > 0 ? got : 0] = '\0';

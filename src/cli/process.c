@@ -16,7 +16,8 @@
 #include "cli/cli.h"
 #include "sys/sys.h"
 
-#define PF_KTHREAD 0x00200000 /* include/linux/sched.h; field 9 of /proc/PID/stat, which the kernel keeps stable in practice */
+#define PF_KTHREAD \
+    0x00200000 /* include/linux/sched.h; field 9 of /proc/PID/stat, which the kernel keeps stable in practice */
 #define CAP_NUMBER_SYS_PTRACE 19
 #define MATCHES_SHOWN 20
 
@@ -181,7 +182,8 @@ static int find_by_name(const char *name, struct gmr__process *process)
     } else if (matches.count == 0) {
         gmr__fail(GMR__EXIT_NO_PROCESS, "see: ps -e", "no process is named '%s'", name);
     } else if (matches.count > 1) {
-        gmr__fail(GMR__EXIT_NO_PROCESS, NULL, "%zu processes are named '%s'; name one by its pid:", matches.count, name);
+        gmr__fail(GMR__EXIT_NO_PROCESS, NULL, "%zu processes are named '%s'; name one by its pid:", matches.count,
+                  name);
         for (size_t i = 0; i < matches.count && i < MATCHES_SHOWN; i++)
             show_match(matches.pids[i]);
         if (matches.count > MATCHES_SHOWN)
@@ -227,7 +229,8 @@ bool gmr__capable(int capability)
 {
     char text[4096];
     unsigned long effective;
-    if (gmr__read_file("/proc/self/status", text, sizeof(text)) <= 0 || !status_number(text, "\nCapEff:\t", &effective, 16))
+    if (gmr__read_file("/proc/self/status", text, sizeof(text)) <= 0 ||
+        !status_number(text, "\nCapEff:\t", &effective, 16))
         return geteuid() == 0;
     return (effective >> capability) & 1;
 }
@@ -245,6 +248,7 @@ int gmr__process_check(const struct gmr__process *process)
         return gmr__fail(GMR__EXIT_NOT_POSSIBLE, NULL, "%d is gmr itself", (int)process->pid);
     if (process->uid != getuid() && !gmr__capable(CAP_NUMBER_SYS_PTRACE))
         return gmr__fail(GMR__EXIT_NOT_PERMITTED, "run gmr as that user or as root: sudo gmr ...",
-                         "process %d (%s) belongs to another user (uid %u)", (int)process->pid, process->comm, process->uid);
+                         "process %d (%s) belongs to another user (uid %u)", (int)process->pid, process->comm,
+                         process->uid);
     return GMR__EXIT_WHOLE;
 }

@@ -27,8 +27,16 @@ struct arguments {
 };
 
 enum {
-    OPT_SECTIONS = 256, OPT_ALL_AT_ONCE, OPT_EACH_THREAD, OPT_GREEN, OPT_MAX_STACK_BYTES, OPT_MAX_FRAMES, OPT_NO_LINES, OPT_NO_CACHE,
-    OPT_DEBUGINFOD, OPT_TIMEOUT,
+    OPT_SECTIONS = 256,
+    OPT_ALL_AT_ONCE,
+    OPT_EACH_THREAD,
+    OPT_GREEN,
+    OPT_MAX_STACK_BYTES,
+    OPT_MAX_FRAMES,
+    OPT_NO_LINES,
+    OPT_NO_CACHE,
+    OPT_DEBUGINFOD,
+    OPT_TIMEOUT,
 };
 
 static const struct option options[] = {
@@ -80,13 +88,26 @@ static int take_option(struct arguments *to, int option)
     case 'f':
         to->view = (enum gmr_view)gmr__parse_view(optarg);
         return to->view ? 0 : gmr__fail(GMR__EXIT_USAGE, NULL, "--format takes text, json or xml, not '%s'", optarg);
-    case 'o': to->output = optarg; return 0;
-    case OPT_SECTIONS: to->walk.sections = optarg; return check_sections(optarg);
-    case OPT_ALL_AT_ONCE: to->walk.all_at_once = true; return 0;
-    case OPT_EACH_THREAD: to->walk.each_thread = true; return 0;
-    case OPT_GREEN: return take_green(optarg, &to->walk.green);
-    case OPT_NO_LINES: to->walk.no_lines = true; return 0;
-    case OPT_NO_CACHE: to->walk.no_cache = true; return 0;
+    case 'o':
+        to->output = optarg;
+        return 0;
+    case OPT_SECTIONS:
+        to->walk.sections = optarg;
+        return check_sections(optarg);
+    case OPT_ALL_AT_ONCE:
+        to->walk.all_at_once = true;
+        return 0;
+    case OPT_EACH_THREAD:
+        to->walk.each_thread = true;
+        return 0;
+    case OPT_GREEN:
+        return take_green(optarg, &to->walk.green);
+    case OPT_NO_LINES:
+        to->walk.no_lines = true;
+        return 0;
+    case OPT_NO_CACHE:
+        to->walk.no_cache = true;
+        return 0;
     case OPT_DEBUGINFOD:
         to->walk.debuginfod_urls = optarg ? optarg : getenv("DEBUGINFOD_URLS");
         if (to->walk.debuginfod_urls && *to->walk.debuginfod_urls)
@@ -104,7 +125,8 @@ static int take_option(struct arguments *to, int option)
         status = number("timeout", optarg, 1, 86400, &value);
         to->timeout_ms = value * 1000;
         return status;
-    default: return gmr__usage("report");
+    default:
+        return gmr__usage("report");
     }
 }
 
@@ -120,7 +142,8 @@ static int write_report(const struct arguments *arguments, struct gmr__walk *wal
     if (!place)
         return -ENOMEM;
     gmr__sink_fd_init(&sink, output->fd, 0); /* a pager may take its time */
-    struct gmr_writer *w = gmr__writer_init(place, gmr__writer_size(), (int)arguments->view, (int)arguments->view, &sink.sink);
+    struct gmr_writer *w =
+        gmr__writer_init(place, gmr__writer_size(), (int)arguments->view, (int)arguments->view, &sink.sink);
     gmr__document(&doc, &arguments->walk, half, id, sizeof(id), time_text, sizeof(time_text), host, sizeof(host));
     doc.method = gmr__walk_method(walk);
     int status = gmr__doc_begin(w, &doc);

@@ -46,7 +46,8 @@ static int set_path(const char *name, const char *path)
     if (*path == '/')
         return set(name, path);
     if (!getcwd(directory, sizeof(directory)))
-        return gmr__fail(GMR__EXIT_USAGE, "name it by its full path", "can't tell where '%s' is: %s", path, strerror(errno));
+        return gmr__fail(GMR__EXIT_USAGE, "name it by its full path", "can't tell where '%s' is: %s", path,
+                         strerror(errno));
     snprintf(full, sizeof(full), "%s/%s", directory, path);
     return set(name, full);
 }
@@ -67,19 +68,28 @@ static int set_signal(const char *text)
 static int take_option(int option)
 {
     switch (option) {
-    case 's': return set_signal(optarg);
-    case OPT_LOG_DIR: return set_path("GMR_LOG_DIR", optarg);
-    case OPT_SERVICE: return set("GMR_SERVICE", optarg);
+    case 's':
+        return set_signal(optarg);
+    case OPT_LOG_DIR:
+        return set_path("GMR_LOG_DIR", optarg);
+    case OPT_SERVICE:
+        return set("GMR_SERVICE", optarg);
     case 'f':
         if (!gmr__parse_view(optarg))
             return gmr__fail(GMR__EXIT_USAGE, NULL, "--view takes text, json or xml, not '%s'", optarg);
         return set("GMR_VIEW", optarg);
-    case OPT_WATCH: return set_path("GMR_WATCH_FILE", optarg);
-    case OPT_CONFIG: return set_path("GMR_CONFIG", optarg);
-    case OPT_ON_CRASH: return set("GMR_CRASH", "on");
-    case OPT_NO_SOCKET: return set("GMR_CONTROL_SOCKET", "off");
-    case OPT_FOLLOW: return set("GMR_FOLLOW", "on");
-    default: return gmr__usage("run");
+    case OPT_WATCH:
+        return set_path("GMR_WATCH_FILE", optarg);
+    case OPT_CONFIG:
+        return set_path("GMR_CONFIG", optarg);
+    case OPT_ON_CRASH:
+        return set("GMR_CRASH", "on");
+    case OPT_NO_SOCKET:
+        return set("GMR_CONTROL_SOCKET", "off");
+    case OPT_FOLLOW:
+        return set("GMR_FOLLOW", "on");
+    default:
+        return gmr__usage("run");
     }
 }
 
@@ -120,6 +130,6 @@ int gmr__cmd_run(int argc, char **argv)
         return code;
     signal(SIGPIPE, SIG_DFL); /* gmr's own choice is not the program's */
     execv(program, argv + optind);
-    return gmr__fail(errno == ENOENT ? GMR__EXIT_NOT_FOUND : GMR__EXIT_CANNOT_EXECUTE, NULL, "can't start %s: %s", program,
-                     strerror(errno));
+    return gmr__fail(errno == ENOENT ? GMR__EXIT_NOT_FOUND : GMR__EXIT_CANNOT_EXECUTE, NULL, "can't start %s: %s",
+                     program, strerror(errno));
 }

@@ -24,8 +24,8 @@
 struct gmr__target_half {
     const struct gmr__walk_options *options;
     enum gmr_view view;
-    bool carries;      /* libgmr answers */
-    char reason[256];  /* why it does not */
+    bool carries;     /* libgmr answers */
+    char reason[256]; /* why it does not */
     const char *next_step;
     struct gmr__hello hello;
     char service[128];
@@ -54,7 +54,9 @@ static bool maps_libgmr(pid_t pid)
 
 static const char *why(int status)
 {
-    return status == -ETIMEDOUT ? "it did not answer in time" : status == -EBADMSG ? "its answer makes no sense" : strerror(-status);
+    return status == -ETIMEDOUT ? "it did not answer in time"
+           : status == -EBADMSG ? "its answer makes no sense"
+                                : strerror(-status);
 }
 
 static void say_hello(struct gmr__target_half *half)
@@ -68,15 +70,16 @@ static void say_hello(struct gmr__target_half *half)
         return;
     }
     if (gmr__process_read(pid, &process) == 0 && (process.state == 'T' || process.state == 't')) {
-        snprintf(half->reason, sizeof(half->reason), "the process is stopped (state %c), so that its libgmr can't answer",
-                 process.state);
+        snprintf(half->reason, sizeof(half->reason),
+                 "the process is stopped (state %c), so that its libgmr can't answer", process.state);
         half->next_step = "let it go on (kill -CONT PID), then ask again";
         if (fd >= 0)
             close(fd);
         return;
     }
     half->next_step = "try the signal: kill -USR2 PID";
-    int status = fd < 0 ? fd : gmr__hello_ask(fd, earlier(half->options->deadline_ns, gmr__now_ns() + HELLO_NS), &half->hello);
+    int status =
+        fd < 0 ? fd : gmr__hello_ask(fd, earlier(half->options->deadline_ns, gmr__now_ns() + HELLO_NS), &half->hello);
     half->carries = status == 0;
     if (fd == -ENOENT)
         snprintf(half->reason, sizeof(half->reason), "the process carries libgmr, but has no control socket");
@@ -135,7 +138,8 @@ static int replay(struct gmr__target_half *half, struct gmr_writer *w, const cha
     if (status == 0) {
         struct gmr__wire_in *in = gmr__wire_in_init(place, gmr__wire_in_size(), w, &handlers);
         status = gmr__client_replay(fd, in, deadline_ns);
-        snprintf(reason, sizeof(reason), "the process broke off: %s", status < 0 ? why(status) : "its stream ended early");
+        snprintf(reason, sizeof(reason), "the process broke off: %s",
+                 status < 0 ? why(status) : "its stream ended early");
         int finish = gmr__wire_finish(in, reason);
         status = status ? status : finish;
     }
@@ -165,7 +169,8 @@ static int package_from_outside(struct gmr__target_half *half, struct gmr_writer
                             status.next_step[0] ? status.next_step : NULL);
 }
 
-static int absent(struct gmr__target_half *half, struct gmr_writer *w, const char *name, const char *title, unsigned flags)
+static int absent(struct gmr__target_half *half, struct gmr_writer *w, const char *name, const char *title,
+                  unsigned flags)
 {
     struct gmr__section_head head = {.name = name, .title = title, .shape = GMR__SHAPE_MAP, .flags = flags};
     gmr__section_begin(w, &head);
@@ -194,8 +199,8 @@ int gmr__target_half_write(void *userdata, struct gmr_writer *w, const char *nam
 
 /* ------------------------------------------------------------------------------------------------ the document */
 
-void gmr__document(struct gmr__doc *doc, const struct gmr__walk_options *options, const struct gmr__target_half *half, char *id,
-                   size_t id_cap, char *time_text, size_t time_cap, char *host, size_t host_cap)
+void gmr__document(struct gmr__doc *doc, const struct gmr__walk_options *options, const struct gmr__target_half *half,
+                   char *id, size_t id_cap, char *time_text, size_t time_cap, char *host, size_t host_cap)
 {
     uint64_t now_ns = gmr__realtime_ns();
     time_t seconds = (time_t)(now_ns / 1000000000);

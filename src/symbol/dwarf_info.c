@@ -218,6 +218,8 @@ bool gmr__dwarf_info_find(struct gmr__dwarf_info *info, uint64_t address,
     struct gmr__unit *unit = gmr__units_find(&info->units, address);
     if (!unit)
         return false;
+    Dwarf_Attribute attribute;
+    frame.directory = dwarf_formstring(dwarf_attr(&unit->lines, DW_AT_comp_dir, &attribute));
     bool line = line_at(unit, address, &frame);
     if (!gmr__unit_function(unit, address, &function)) {
         if (line)

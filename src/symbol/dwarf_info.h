@@ -14,6 +14,7 @@ struct gmr__dwarf_info;
 struct gmr__dwarf_frame {
     char function[1024]; /* demangled; "" if unknown */
     const char *file;    /* lives as long as the info; NULL if unknown */
+    const char *directory; /* where the compiler ran, which a relative file begins at; the same; NULL if unknown */
     int line, column;
     uint64_t start; /* of the real function, an address of the module's file; 0 if inlined */
     bool inlined;

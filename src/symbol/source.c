@@ -6,6 +6,8 @@
  * privileged inspector print a line of somebody else's file.
  */
 #include <errno.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -100,6 +102,34 @@ static struct source *source_of(struct gmr__symbolizer *s, const char *file)
     sources->count++;
     read_source(s, source);
     return source;
+}
+
+/* "dir/sub/../file.c" without what takes itself back, "./" and "//". */
+static void tidy(char *path)
+{
+    char *to = path;
+    for (const char *from = path; *from;) {
+        size_t bytes = strcspn(from + 1, "/") + 1; /* each part with the slash before it */
+        if (bytes == 3 && from[1] == '.' && from[2] == '.') {
+            while (to > path && *--to != '/')
+                continue;
+        } else if (bytes > 2 || (bytes == 2 && from[1] != '.')) {
+            memmove(to, from, bytes);
+            to += bytes;
+        }
+        from += bytes;
+    }
+    *to = '\0';
+}
+
+const char *gmr__source_path(struct gmr__symbolizer *s, const char *directory, const char *file)
+{
+    char path[PATH_MAX];
+    if (!file || file[0] == '/' || !directory || directory[0] != '/' ||
+        snprintf(path, sizeof(path), "%s/%s", directory, file) >= (int)sizeof(path))
+        return file ? gmr__pool_string(&s->pool, file) : NULL;
+    tidy(path);
+    return gmr__pool_string(&s->pool, gmr__is_regular(NULL, path) ? path : file);
 }
 
 const char *gmr__source_line(struct gmr__symbolizer *s, const char *file, int line)

@@ -102,7 +102,7 @@ static void add(void *userdata, const struct gmr__dwarf_frame *frame)
     struct gmr__symbol *symbol = &b->symbols[b->count++];
     *symbol = (struct gmr__symbol){
         .function = frame->function[0] ? gmr__pool_string(&b->s->pool, frame->function) : NULL,
-        .file = frame->file ? gmr__pool_string(&b->s->pool, frame->file) : NULL,
+        .file = gmr__source_path(b->s, frame->directory, frame->file),
         .line = frame->line,
         .column = frame->column,
         .inlined = frame->inlined,

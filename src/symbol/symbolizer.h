@@ -43,6 +43,8 @@ const char *gmr__perf_map_find(struct gmr__perf_map **map, struct gmr__modules *
 void gmr__perf_map_free(struct gmr__perf_map *map);
 
 /* --- source.c */
+/* The file as the report names it: by its full path where it is at hand, else as debug information has it. NULL for NULL. */
+const char *gmr__source_path(struct gmr__symbolizer *symbolizer, const char *directory, const char *file);
 void gmr__sources_free(struct gmr__sources *sources);
 
 #endif
