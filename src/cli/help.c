@@ -24,35 +24,43 @@ static const char overview[] =
     "  help [COMMAND]       this, or a command's options; also gmr COMMAND --help\n"
     "  --version\n"
     "\n"
-    "exit status: 0 a whole report; 1 something is missing in it, and it says why; 2 usage; 3 no such process or file, or\n"
+    "exit status: 0 a whole report; 1 something is missing in it, and it says why; 2 usage; 3 no such process or file, "
+    "or\n"
     "several; 4 not permitted; 5 no report can be made of it; 6 the output can't be written; 7 another failure\n";
 
 static const char report[] =
     "usage: gmr report [OPTION...] PID|NAME\n"
     "\n"
-    "Prints a report of a running process: every thread and green thread with its stack, the process and its children, limits,\n"
-    "open files, modules, host. Needs nothing in the process; where it carries libgmr, its package, configuration and own\n"
+    "Prints a report of a running process: every thread and green thread with its stack, the process and its children, "
+    "limits,\n"
+    "open files, modules, host. Needs nothing in the process; where it carries libgmr, its package, configuration and "
+    "own\n"
     "sections are in the report too. Threads are held one at a time, for some tens of microseconds each.\n"
     "\n"
     "  -f, --format text|json|xml  default text\n"
     "  -o, --output FILE           a file, mode 0600, complete or not there at all; default standard output\n"
-    "      --sections LIST         only these, by comma: package threads green_threads stacks processes configuration own\n"
+    "      --sections LIST         only these, by comma: package threads green_threads stacks processes configuration "
+    "own\n"
     "                              limits open_files modules resources cgroup host\n"
     "      --all-at-once           stop all threads together, for one consistent picture\n"
     "      --each-thread           print every stack, even those that many threads share\n"
-    "      --green FILTER          only these green threads, by comma: state=NAME[+NAME], name=, kind=, wait=, function=PATTERN,\n"
-    "                              age=10s (at least), id=5-99, top=20 (groups), each (one by one), idle (spares of pools, too)\n"
+    "      --green FILTER          only these green threads, by comma: state=NAME[+NAME], name=, kind=, wait=, "
+    "function=PATTERN,\n"
+    "                              age=10s (at least), id=5-99, top=20 (groups), each (one by one), idle (spares of "
+    "pools, too)\n"
     "      --max-stack-bytes N     copy at most N bytes of one stack; default 8388608\n"
     "      --max-frames N          print at most N frames of one stack; default 1000\n"
     "      --no-lines              function names only: no file:line, no inlined functions\n"
     "      --no-cache              do not use or fill the symbol cache\n"
-    "      --debuginfod[=URL]      fetch missing debug information from URL or $DEBUGINFOD_URLS; never without this option\n"
+    "      --debuginfod[=URL]      fetch missing debug information from URL or $DEBUGINFOD_URLS; never without this "
+    "option\n"
     "      --timeout SECONDS       default 30\n";
 
 static const char run[] =
     "usage: gmr run [OPTION...] [--] COMMAND [ARGUMENT...]\n"
     "\n"
-    "Starts an unmodified, dynamically linked program with libgmr in it: `kill -USR2 PID` then prints a report of it on its\n"
+    "Starts an unmodified, dynamically linked program with libgmr in it: `kill -USR2 PID` then prints a report of it "
+    "on its\n"
     "standard error.\n"
     "\n"
     "  -s, --signal SIGNAL   report on this signal (USR2, RTMIN+3, 12 ...) or on none; default USR2\n"
@@ -68,19 +76,22 @@ static const char run[] =
     "Refused: statically linked and set-uid programs, into which nothing can be preloaded.\n"
     "exit status: COMMAND's; 126 it can't be started so; 127 there is none\n";
 
-static const char list[] = "usage: gmr list\n"
-                           "\n"
-                           "Lists the processes whose libgmr answers you: pid, service, version of libgmr, its age, triggers armed.\n";
+static const char list[] =
+    "usage: gmr list\n"
+    "\n"
+    "Lists the processes whose libgmr answers you: pid, service, version of libgmr, its age, triggers armed.\n";
 
-static const char trigger[] = "usage: gmr trigger PID|NAME\n"
-                              "\n"
-                              "Makes a process that carries libgmr write its report where it writes them (standard error or its log\n"
-                              "directory), waits until that is done and prints where it went.\n";
+static const char trigger[] =
+    "usage: gmr trigger PID|NAME\n"
+    "\n"
+    "Makes a process that carries libgmr write its report where it writes them (standard error or its log\n"
+    "directory), waits until that is done and prints where it went.\n";
 
-static const char core[] = "usage: gmr core [OPTION...] FILE [EXECUTABLE]\n"
-                           "\n"
-                           "Prints a report from a core file: threads, process, modules. Takes the format, output, frame and symbol\n"
-                           "options of gmr report.\n";
+static const char core[] =
+    "usage: gmr core [OPTION...] FILE [EXECUTABLE]\n"
+    "\n"
+    "Prints a report from a core file: threads, process, modules. Takes the format, output, frame and symbol\n"
+    "options of gmr report.\n";
 
 static const char show[] = "usage: gmr show [--format text|xml|json] [-o FILE] FILE\n"
                            "\n"
@@ -88,28 +99,32 @@ static const char show[] = "usage: gmr show [--format text|xml|json] [-o FILE] F
 
 static const char symbolize[] = "usage: gmr symbolize [OPTION...] FILE\n"
                                 "\n"
-                                "Adds function names, files and lines to the frames of a stored JSON report that have none, from ELF files with the\n"
+                                "Adds function names, files and lines to the frames of a stored JSON report that have "
+                                "none, from ELF files with the\n"
                                 "same build ids found here or on a debuginfod server that you name.\n";
 
-static const char scrub[] = "usage: gmr scrub [OPTION...] FILE\n"
-                            "\n"
-                            "Takes what looks like a secret out of a stored JSON report and prints the rest. FILE - is standard input.\n"
-                            "\n"
-                            "      --addresses       addresses of memory and of networks, too\n"
-                            "      --hosts           the host's name, hosts in URLs and network addresses, too\n"
-                            "  -o, --output FILE     write there\n";
+static const char scrub[] =
+    "usage: gmr scrub [OPTION...] FILE\n"
+    "\n"
+    "Takes what looks like a secret out of a stored JSON report and prints the rest. FILE - is standard input.\n"
+    "\n"
+    "      --addresses       addresses of memory and of networks, too\n"
+    "      --hosts           the host's name, hosts in URLs and network addresses, too\n"
+    "  -o, --output FILE     write there\n";
 
-static const char doctor[] = "usage: gmr doctor [PID]\n"
-                             "\n"
-                             "Tells which way of taking a report would work here (of PID), what is missing, and how to get it.\n";
+static const char doctor[] =
+    "usage: gmr doctor [PID]\n"
+    "\n"
+    "Tells which way of taking a report would work here (of PID), what is missing, and how to get it.\n";
 
 static const char help[] = "usage: gmr help [COMMAND]\n";
 
 static const struct {
     const char *command, *page;
 } pages[] = {
-    {"report", report}, {"run", run},   {"list", list},   {"trigger", trigger}, {"core", core},
-    {"show", show},     {"symbolize", symbolize}, {"scrub", scrub}, {"doctor", doctor}, {"help", help},
+    {"report", report}, {"run", run},   {"list", list},           {"trigger", trigger},
+    {"core", core},     {"show", show}, {"symbolize", symbolize}, {"scrub", scrub},
+    {"doctor", doctor}, {"help", help},
 };
 
 const char *gmr__help_overview(void)
