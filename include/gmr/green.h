@@ -173,8 +173,9 @@ struct gmr_green_frame {
     const char *function; /* borrowed; NULL: take the name of `resume` */
     const char *file;     /* borrowed; NULL: unknown */
     int32_t line;         /* 0: unknown */
-    int32_t reserved;
+    uint32_t flags; /* GMR_FRAME_* */
 };
+#define GMR_FRAME_ENTRY 0x1u /* resume is a function's address, not a return address */
 /* language: "c++" and the like, borrowed. head: the address is kept and read when a report is made. */
 GMR_API void gmr_green_frames(struct gmr_green *green, const char *language, struct gmr_green_frame *const *head);
 

@@ -42,6 +42,8 @@ struct gmr__language_frame {
     const char *file;     /* NULL: unknown */
     int line;             /* 0: unknown */
     bool entry;           /* the interpreter's C function was called anew for it: its C frame stands right behind */
+    bool pc_is_entry;     /* pc is a function's address, not a return address */
+    uint64_t pc;          /* native code it stands for (a C function, a stackless coroutine): names what the others leave NULL */
 };
 
 /* Frames of a language, innermost first. Where the native frames are known, too, the printer puts them in between: each

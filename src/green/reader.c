@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "green/lua.h"
 #include "green/sources.h"
 
 #define MAX_PHDRS 64
@@ -246,6 +247,8 @@ static int registry_ahead(struct gmr__green *green, void *state)
     if (error < 0)
         return error;
     gmr__reader_copy_ahead(green, reader);
+    gmr__reader_find_lists(green, reader);
+    gmr__reader_copy_lists(green, reader);
     return 0;
 }
 
@@ -254,14 +257,21 @@ static int registry_collect(struct gmr__green *green, void *state)
     struct gmr__reader *reader = state;
     int error = gmr__reader_records(green, reader, false);
     reader->stopped = error == 0;
-    if (!error)
+    if (!error) {
         gmr__reader_copy_stopped(green, reader);
+        gmr__reader_copy_lists(green, reader);
+        if (reader->lua)
+            gmr__lua_collect(green, reader->lua);
+    }
     return error;
 }
 
 static int registry_finish(struct gmr__green *green, void *state)
 {
-    return gmr__reader_emit(green, state);
+    struct gmr__reader *reader = state;
+    int error = gmr__reader_emit(green, reader);
+    int lua = reader->lua ? gmr__lua_finish(green, reader->lua) : 0;
+    return error ? error : lua;
 }
 
 static void registry_release(void *state)
@@ -273,6 +283,8 @@ static void registry_release(void *state)
                 munmap(reader->roots[i].slabs[n], sizeof(struct gmr__slab));
         free(reader->roots[i].slabs);
     }
+    gmr__reader_free_lists(reader);
+    gmr__lua_free(reader->lua);
     free(reader->strings);
     free(reader);
 }

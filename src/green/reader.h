@@ -21,6 +21,7 @@ struct gmr__copied {
     uint16_t shape; /* index + 1; 0: not looked at, UINT16_MAX: unreadable */
     uint16_t block_cap;
     bool fresh;       /* copied while it stood still */
+    bool lua;               /* it stands for a Lua state, whose coroutines are shown instead */
     bool copied_away; /* `stack` holds bytes that the library had copied away */
 };
 
@@ -59,6 +60,10 @@ struct gmr__reader {
         const char *text;
     } * strings; /* cache of strings by their address */
     size_t string_count, string_cap;
+    struct gmr__read_list **lists; /* reader_lists.c */
+    size_t list_count;
+    struct gmr__lua *lua; /* coroutines of the Lua states that the program told of */
+    struct gmr__copy_batch *batch;
 };
 
 /* reader.c */
@@ -68,6 +73,19 @@ const struct gmr__shape *gmr__reader_shape(struct gmr__green *green, struct gmr_
 /* reader_copy.c: contexts, stacks, details of the records that `wanted` picks. */
 void gmr__reader_copy_ahead(struct gmr__green *green, struct gmr__reader *reader);
 void gmr__reader_copy_stopped(struct gmr__green *green, struct gmr__reader *reader);
+/* One thing that is like a record, as part of a batch; record NULL: what has gathered is copied now. */
+void gmr__reader_copy_one(struct gmr__green *green, struct gmr__reader *reader, const struct gmr__record *record,
+                          struct gmr__copied *copied, const struct gmr__shape *shape);
+/* reader_lists.c */
+typedef int (*gmr__reader_each)(void *userdata, const struct gmr__shape *shape, const struct gmr__record *record,
+                                const struct gmr__copied *copied, struct gmr__green_thread *thread);
+void gmr__reader_find_lists(struct gmr__green *green, struct gmr__reader *reader);
+void gmr__reader_copy_lists(struct gmr__green *green, struct gmr__reader *reader);
+int gmr__reader_emit_lists(struct gmr__green *green, struct gmr__reader *reader, gmr__reader_each each, void *userdata);
+void gmr__reader_free_lists(struct gmr__reader *reader);
+/* reader_language.c: frames that the program tells, or that a reader built in here finds. */
+void gmr__reader_language(struct gmr__green *green, struct gmr__reader *reader, const struct gmr__detail *detail,
+                          struct gmr__green_thread *thread);
 /* reader_emit.c */
 int gmr__reader_emit(struct gmr__green *green, struct gmr__reader *reader);
 const char *gmr__reader_string(struct gmr__green *green, struct gmr__reader *reader, uint64_t address);

@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "green/lua.h"
 #include "green/reader.h"
 
 #define BATCH 512u
@@ -23,7 +24,7 @@ struct work {
     uint64_t word[2];
 };
 
-struct batch {
+struct gmr__copy_batch {
     struct work work[BATCH];
     struct gmr__green_piece pieces[2 * BATCH];
     struct work *owner[2 * BATCH];
@@ -43,7 +44,7 @@ static unsigned char *room(struct gmr__green *green, struct gmr__reader *reader,
 }
 
 /* Where each context is: S for those whose slot points to it, the block's bytes for the others. */
-static void read_contexts(struct gmr__green *green, struct gmr__reader *reader, struct batch *batch)
+static void read_contexts(struct gmr__green *green, struct gmr__reader *reader, struct gmr__copy_batch *batch)
 {
     size_t n = 0;
     for (size_t i = 0; i < batch->count; i++) {
@@ -121,7 +122,7 @@ static bool make_room(struct gmr__green *green, struct gmr__reader *reader, stru
     return true;
 }
 
-static void read_stacks(struct gmr__green *green, struct gmr__reader *reader, struct batch *batch)
+static void read_stacks(struct gmr__green *green, struct gmr__reader *reader, struct gmr__copy_batch *batch)
 {
     size_t n = 0;
     for (size_t i = 0; i < batch->count; i++) {
@@ -141,7 +142,7 @@ static void read_stacks(struct gmr__green *green, struct gmr__reader *reader, st
         batch->owner[i]->copied->stack_got = batch->pieces[i].got;
 }
 
-static void read_details(struct gmr__green *green, struct gmr__reader *reader, struct batch *batch)
+static void read_details(struct gmr__green *green, struct gmr__reader *reader, struct gmr__copy_batch *batch)
 {
     size_t n = 0;
     for (size_t i = 0; i < batch->count; i++) {
@@ -166,7 +167,7 @@ static void read_details(struct gmr__green *green, struct gmr__reader *reader, s
 }
 
 /* Stacks that their library copied away: the bytes stand at *copy rather than at sp. */
-static void read_copied_away(struct gmr__green *green, struct gmr__reader *reader, struct batch *batch)
+static void read_copied_away(struct gmr__green *green, struct gmr__reader *reader, struct gmr__copy_batch *batch)
 {
     size_t n = 0, m = 0;
     for (size_t i = 0; i < batch->count; i++) {
@@ -196,7 +197,7 @@ static void read_copied_away(struct gmr__green *green, struct gmr__reader *reade
     }
 }
 
-static void flush(struct gmr__green *green, struct gmr__reader *reader, struct batch *batch)
+static void flush(struct gmr__green *green, struct gmr__reader *reader, struct gmr__copy_batch *batch)
 {
     if (!batch->count)
         return;
@@ -228,7 +229,7 @@ static bool wanted(const struct gmr__slab *slab, uint32_t i, enum pass pass)
     return same && !counted;
 }
 
-static void copy_pass(struct gmr__green *green, struct gmr__reader *reader, struct batch *batch, enum pass pass)
+static void copy_pass(struct gmr__green *green, struct gmr__reader *reader, struct gmr__copy_batch *batch, enum pass pass)
 {
     for (size_t r = 0; r < reader->root_count; r++) {
         for (size_t s = 0; s < reader->roots[r].slab_count; s++) {
@@ -255,20 +256,61 @@ static void copy_pass(struct gmr__green *green, struct gmr__reader *reader, stru
     flush(green, reader, batch);
 }
 
-static struct batch *batch_memory(struct gmr__green *green)
+static struct gmr__copy_batch *batch_memory(struct gmr__green *green, struct gmr__reader *reader)
 {
-    struct batch *batch = gmr__arena_alloc(&green->arena, sizeof(*batch));
-    if (batch)
+    if (!reader->batch)
+        reader->batch = gmr__arena_alloc(&green->arena, sizeof(*reader->batch));
+    if (reader->batch)
+        reader->batch->count = 0;
+    return reader->batch;
+}
+
+void gmr__reader_copy_one(struct gmr__green *green, struct gmr__reader *reader, const struct gmr__record *record,
+                          struct gmr__copied *copied, const struct gmr__shape *shape)
+{
+    struct gmr__copy_batch *batch = reader->batch ? reader->batch : batch_memory(green, reader);
+    if (!batch)
+        return;
+    if (record) {
+        copied->fresh = false;
+        batch->work[batch->count++] = (struct work){.record = record, .copied = copied, .shape = shape};
+    }
+    /* Out of time: the copies made ahead stand. */
+    if (gmr__green_out_of_time(green))
         batch->count = 0;
-    return batch;
+    else if (!record || batch->count == BATCH)
+        flush(green, reader, batch);
+}
+
+/* Records that stand for a Lua state; the states' coroutines are found by themselves. */
+static void find_lua(struct gmr__green *green, struct gmr__reader *reader)
+{
+    for (size_t r = 0; r < reader->root_count; r++)
+        for (size_t s = 0; s < reader->roots[r].slab_count; s++) {
+            struct gmr__slab *slab = reader->roots[r].slabs[s];
+            for (uint32_t i = 0; i < slab->count; i++) {
+                const struct gmr__record *record = &slab->ahead[i];
+                struct gmr__copied *copied = &slab->copied[i];
+                if (!(record->generation & 1) || !(record->home & GMR__RECORD_DETAIL) || !copied->detail ||
+                    copied->detail->language_kind != GMR__LANGUAGE_READER)
+                    continue;
+                const char *name = gmr__reader_string(green, reader, copied->detail->language);
+                copied->lua = name && strcmp(name, "lua5.4") == 0 &&
+                              gmr__lua_add(green, &reader->lua, copied->detail->language_state,
+                                           (pid_t)(record->home & GMR__RECORD_TID));
+            }
+        }
 }
 
 void gmr__reader_copy_ahead(struct gmr__green *green, struct gmr__reader *reader)
 {
-    struct batch *batch = batch_memory(green);
+    struct gmr__copy_batch *batch = batch_memory(green, reader);
     if (!batch)
         return;
     copy_pass(green, reader, batch, PASS_AHEAD);
+    find_lua(green, reader);
+    if (reader->lua)
+        gmr__lua_ahead(green, reader->lua);
     /* What the stop will write to is touched now. */
     for (size_t r = 0; r < reader->root_count; r++)
         for (size_t s = 0; s < reader->roots[r].slab_count; s++)
@@ -282,7 +324,7 @@ void gmr__reader_copy_ahead(struct gmr__green *green, struct gmr__reader *reader
 
 void gmr__reader_copy_stopped(struct gmr__green *green, struct gmr__reader *reader)
 {
-    struct batch *batch = batch_memory(green);
+    struct gmr__copy_batch *batch = batch_memory(green, reader);
     if (!batch)
         return;
     /* Unchanged and counted: the copy made ahead is what stands there now. */

@@ -122,6 +122,8 @@ static void put_detail(struct emitter *e, const struct gmr__detail *detail, stru
     memcpy(t->creator, detail->creator, sizeof(detail->creator));
     if (t->wait_reason)
         t->state = GMR__GREEN_WAITING;
+    if (detail->language_kind)
+        gmr__reader_language(e->green, e->reader, detail, t);
 }
 
 /* A suspended one's registers, checked. A sentence if they can't be had. */
@@ -217,11 +219,39 @@ static void put_suspended(struct emitter *e, const struct gmr__shape *shape, con
     e->approximate += t->approximate;
 }
 
+static int emit_one(void *userdata, const struct gmr__shape *shape, const struct gmr__record *record,
+                    const struct gmr__copied *copied, struct gmr__green_thread *t)
+{
+    struct emitter *e = userdata;
+    t->entry = record->entry;
+    t->argument = record->argument;
+    t->has_argument = record->entry != 0;
+    t->carrier = shape->layout.flags & GMR_LAYOUT_MIGRATES ? 0 : (pid_t)(record->home & GMR__RECORD_TID);
+    t->stack_low = record->stack_low;
+    t->stack_high = record->stack_low + (uint64_t)record->stack_units * 16;
+    if (t->stack_high < t->stack_low)
+        t->stack_low = t->stack_high = 0;
+    const struct gmr__thread *carrier =
+        t->stack_low < t->stack_high ? carrier_of(e, t->stack_low, t->stack_high) : NULL;
+    bool switching = carrier && in_range(carrier->regs.value[gmr__arch_pc], shape->layout.switch_low,
+                                         shape->layout.switch_high);
+    if (carrier && !copied->copied_away && !switching) {
+        put_running(carrier, t);
+    } else {
+        put_suspended(e, shape, record, copied, t);
+        if (switching && !copied->copied_away) {
+            t->state = GMR__GREEN_RUNNING;
+            t->carrier = carrier->tid;
+        }
+    }
+    return gmr__green_emit(e->green, t);
+}
+
 static int emit_record(struct emitter *e, const struct gmr__slab *slab, uint32_t i)
 {
     const struct gmr__record *record = e->reader->stopped ? &slab->now[i] : &slab->ahead[i];
     const struct gmr__copied *copied = &slab->copied[i];
-    if (!(record->generation & 1))
+    if (!(record->generation & 1) || copied->lua)
         return 0;
     if (copied->shape == UINT16_MAX) {
         e->bad_records++;
@@ -236,32 +266,11 @@ static int emit_record(struct emitter *e, const struct gmr__slab *slab, uint32_t
         .address = slab->address + i * sizeof(*record),
         .kind = shape->name,
         .idle = record->home & GMR__RECORD_IDLE,
-        .entry = record->entry,
-        .argument = record->argument,
-        .has_argument = record->entry != 0,
         .switches = record->home & GMR__RECORD_COUNTED ? (record->switches + 1) / 2 : 0,
-        .carrier = shape->layout.flags & GMR_LAYOUT_MIGRATES ? 0 : (pid_t)(record->home & GMR__RECORD_TID),
-        .stack_low = record->stack_low,
-        .stack_high = record->stack_low + (uint64_t)record->stack_units * 16,
     };
-    if (t.stack_high < t.stack_low)
-        t.stack_low = t.stack_high = 0;
     if (record->home & GMR__RECORD_DETAIL && copied->detail)
         put_detail(e, copied->detail, &t);
-    const struct gmr__thread *carrier = t.stack_low < t.stack_high ? carrier_of(e, t.stack_low, t.stack_high) : NULL;
-    bool away = copied->detail && record->home & GMR__RECORD_DETAIL && copied->detail->copy && copied->copied_away;
-    bool switching =
-        carrier && in_range(carrier->regs.value[gmr__arch_pc], shape->layout.switch_low, shape->layout.switch_high);
-    if (carrier && !away && !switching) {
-        put_running(carrier, &t);
-    } else {
-        put_suspended(e, shape, record, copied, &t);
-        if (switching && !away) {
-            t.state = GMR__GREEN_RUNNING;
-            t.carrier = carrier->tid;
-        }
-    }
-    return gmr__green_emit(e->green, &t);
+    return emit_one(e, shape, record, copied, &t);
 }
 
 static void put_notes(struct emitter *e, uint64_t left_out)
@@ -307,6 +316,8 @@ int gmr__reader_emit(struct gmr__green *green, struct gmr__reader *reader)
                 error = error ? error : one;
             }
     }
+    int lists = gmr__reader_emit_lists(green, reader, emit_one, e);
+    error = error ? error : lists;
     put_notes(e, left_out);
     free(e->carriers);
     free(e);

@@ -69,6 +69,22 @@ static void emit(struct lines *lines, const struct gmr__line *line)
         lines->ended = true;
 }
 
+/* What the language does not tell of a frame, its native code does. */
+static void name_by_pc(struct lines *lines, const struct gmr__language_frame *frame, struct gmr__line *line)
+{
+    const struct gmr__resolved *resolved =
+        frame->pc ? gmr__symbolize(lines->analysis->symbolizer, frame->pc - !frame->pc_is_entry) : NULL;
+    if (!resolved)
+        return;
+    line->module = resolved->module;
+    if (!line->function)
+        line->function = resolved->symbols[0].function;
+    if (!line->file) {
+        line->file = resolved->symbols[0].file;
+        line->line = resolved->symbols[0].line;
+    }
+}
+
 /* The language's frames, up to and including the next entry, or all that are left. */
 static void emit_language(struct lines *lines, bool all)
 {
@@ -80,7 +96,9 @@ static void emit_language(struct lines *lines, bool all)
             .file = frame->file,
             .line = frame->line,
             .language = language->language,
+            .pc = frame->pc,
         };
+        name_by_pc(lines, frame, &line);
         emit(lines, &line);
         if (!all && frame->entry)
             return;

@@ -110,6 +110,7 @@ static uint64_t hash_of(const struct gmr__stack *native, const struct gmr__langu
         hash = mix_text(hash, language->frames[i].function);
         hash = mix_text(hash, language->frames[i].file);
         hash = mix(hash, (uint64_t)language->frames[i].line * 2 + language->frames[i].entry);
+        hash = mix(hash, language->frames[i].pc);
     }
     return language ? mix_text(mix_text(hash, language->language), language->end) : hash;
 }

@@ -1,0 +1,59 @@
+/*
+ * green/lua_layout.h - where members stand in Lua 5.4's structs (lstate.h, lobject.h), for 64-bit words; checked with Debian's 5.4.4.
+ */
+#ifndef GMR_GREEN_LUA_LAYOUT_H
+#define GMR_GREEN_LUA_LAYOUT_H
+
+enum {
+    LUA_OBJECT_NEXT = 0,
+    LUA_OBJECT_TAG = 8,
+    LUA_TAG_THREAD = 8,
+
+    LUA_STATE_STATUS = 10,
+    LUA_STATE_TOP = 16,
+    LUA_STATE_GLOBAL = 24,
+    LUA_STATE_CI = 32,
+    LUA_STATE_BASE_CI = 96,
+    LUA_STATE_BYTES = 200,
+    LUA_GLOBAL_ALLGC = 112,
+
+    LUA_CI_FUNC = 0,
+    LUA_CI_PREVIOUS = 16,
+    LUA_CI_SAVEDPC = 32,
+    LUA_CI_STATUS = 62,
+    LUA_CI_BYTES = 64,
+    LUA_CI_IS_C = 1 << 1,
+    LUA_CI_IS_FRESH = 1 << 2,
+
+    LUA_VALUE_TAG = 8,
+    LUA_TAG_LUA_CLOSURE = 0x46,
+    LUA_TAG_LIGHT_C = 0x16,
+    LUA_TAG_C_CLOSURE = 0x66,
+    LUA_CLOSURE_C_FUNCTION = 24,
+    LUA_CLOSURE_PROTO = 24,
+
+    LUA_PROTO_SIZE_K = 20,
+    LUA_PROTO_SIZE_CODE = 24,
+    LUA_PROTO_SIZE_LINEINFO = 28,
+    LUA_PROTO_SIZE_ABSLINEINFO = 40,
+    LUA_PROTO_LINE_DEFINED = 44,
+    LUA_PROTO_K = 56,
+    LUA_PROTO_CODE = 64,
+    LUA_PROTO_UPVALUES = 80,
+    LUA_PROTO_LINEINFO = 88,
+    LUA_PROTO_ABSLINEINFO = 96,
+    LUA_PROTO_SOURCE = 112,
+    LUA_PROTO_BYTES = 120,
+
+    LUA_STRING_TEXT = 24,
+    LUA_STATUS_YIELD = 1,
+
+    LUA_OP_GETUPVAL = 9,
+    LUA_OP_GETTABUP = 11,
+    LUA_OP_GETFIELD = 14,
+    LUA_OP_SELF = 20,
+    LUA_OP_CALL = 68,
+    LUA_OP_TAILCALL = 69,
+};
+
+#endif
