@@ -173,7 +173,7 @@ struct gmr_green_frame {
     const char *function; /* borrowed; NULL: take the name of `resume` */
     const char *file;     /* borrowed; NULL: unknown */
     int32_t line;         /* 0: unknown */
-    uint32_t flags; /* GMR_FRAME_* */
+    uint32_t flags;       /* GMR_FRAME_* */
 };
 #define GMR_FRAME_ENTRY 0x1u /* resume is a function's address, not a return address */
 /* language: "c++" and the like, borrowed. head: the address is kept and read when a report is made. */
@@ -193,6 +193,7 @@ GMR_API void gmr_green_frames(struct gmr_green *green, const char *language, str
 #define GMR_LIST_HEAD_IS_LINK \
     0x2u /* the head is a link within a ring, no pointer to the first: it is no green thread itself */
 #define GMR_LIST_NAME_INLINE 0x4u /* the name is a char array in the object, not a pointer to one */
+#define GMR_LIST_STACK_END 0x10u  /* off_stack_size is a pointer to the stack's end, no size */
 #define GMR_LIST_MIGRATES 0x8u    /* as GMR_LAYOUT_MIGRATES */
 
 #define GMR_NO_MEMBER (-1)
@@ -227,8 +228,9 @@ struct gmr_green_list {
     int32_t off_stack;      /* pointer to the stack's lowest byte */
     int32_t off_stack_size; /* size_t; GMR_NO_MEMBER: stack_size below */
     int32_t off_name, off_id, off_state, off_entry, off_argument, off_wait;
-    int32_t off_switches; /* uint32_t that grows with each switch */
-    int32_t reserved;
+    int32_t
+        off_stack_object; /* the stack's two members are in an object that this pointer leads to; GMR_NO_MEMBER: in the same */
+    int32_t off_switches;                                /* uint32_t that grows with each switch */
     uint64_t stack_size;                                 /* of each, where there's no member for it */
     uint64_t element_bytes;                              /* ARRAY */
     struct gmr_green_list_state states[GMR_LIST_STATES]; /* ends with one whose state is 0 */

@@ -97,7 +97,7 @@ static void walk_heap(struct gmr__green *green, struct gmr__lua *lua, size_t num
             power *= 2;
             steps = 0;
         }
-        if (object[LUA_OBJECT_TAG] == LUA_TAG_THREAD && word(object, LUA_STATE_GLOBAL) == global &&
+        if (at != main_state && object[LUA_OBJECT_TAG] == LUA_TAG_THREAD && word(object, LUA_STATE_GLOBAL) == global &&
             !add_coroutine(lua, at, main_state, lua->tids[number]))
             break;
         if (total == MAX_OBJECTS || (total % 4096 == 0 && gmr__green_out_of_time(green))) {
@@ -156,8 +156,8 @@ static void copy_calls(struct gmr__green *green, struct coroutine *c)
     unsigned char state[LUA_STATE_BYTES], ci[LUA_CI_BYTES];
     struct gmr__lua_call calls[MAX_FRAMES];
     uint64_t global = c->main + LUA_STATE_BYTES;
-    c->gone = gmr__green_read(green, c->address, state, sizeof(state)) < 0 ||
-              state[LUA_OBJECT_TAG] != LUA_TAG_THREAD || word(state, LUA_STATE_GLOBAL) != global;
+    c->gone = gmr__green_read(green, c->address, state, sizeof(state)) < 0 || state[LUA_OBJECT_TAG] != LUA_TAG_THREAD ||
+              word(state, LUA_STATE_GLOBAL) != global;
     c->call_count = 0;
     if (c->gone)
         return;

@@ -152,10 +152,14 @@ static const char *called_name(struct gmr__lua_names *names, const struct lua_pr
             continue;
         switch (op) {
         case LUA_OP_GETTABUP:
-        case LUA_OP_GETFIELD: return constant(names, p, instruction >> 24);
-        case LUA_OP_SELF: return instruction >> 15 & 1 ? constant(names, p, instruction >> 24) : NULL;
-        case LUA_OP_GETUPVAL: return upvalue(names, p, instruction >> 16 & 0xff);
-        default: return NULL;
+        case LUA_OP_GETFIELD:
+            return constant(names, p, instruction >> 24);
+        case LUA_OP_SELF:
+            return instruction >> 15 & 1 ? constant(names, p, instruction >> 24) : NULL;
+        case LUA_OP_GETUPVAL:
+            return upvalue(names, p, instruction >> 16 & 0xff);
+        default:
+            return NULL;
         }
     }
     return NULL;

@@ -21,7 +21,7 @@ struct gmr__copied {
     uint16_t shape; /* index + 1; 0: not looked at, UINT16_MAX: unreadable */
     uint16_t block_cap;
     bool fresh;       /* copied while it stood still */
-    bool lua;               /* it stands for a Lua state, whose coroutines are shown instead */
+    bool lua;         /* it stands for a Lua state, whose coroutines are shown instead */
     bool copied_away; /* `stack` holds bytes that the library had copied away */
 };
 

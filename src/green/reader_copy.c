@@ -229,7 +229,8 @@ static bool wanted(const struct gmr__slab *slab, uint32_t i, enum pass pass)
     return same && !counted;
 }
 
-static void copy_pass(struct gmr__green *green, struct gmr__reader *reader, struct gmr__copy_batch *batch, enum pass pass)
+static void copy_pass(struct gmr__green *green, struct gmr__reader *reader, struct gmr__copy_batch *batch,
+                      enum pass pass)
 {
     for (size_t r = 0; r < reader->root_count; r++) {
         for (size_t s = 0; s < reader->roots[r].slab_count; s++) {

@@ -58,6 +58,14 @@ static const struct gmr__thread *carrier_of(const struct emitter *e, uint64_t lo
     return from < e->carrier_count && e->carriers[from].sp < high ? e->carriers[from].thread : NULL;
 }
 
+static const struct gmr__thread *thread_of(const struct emitter *e, pid_t tid)
+{
+    for (size_t i = 0; i < e->carrier_count; i++)
+        if (e->carriers[i].thread->tid == tid)
+            return e->carriers[i].thread;
+    return NULL;
+}
+
 static bool is_code(struct emitter *e, uint64_t address)
 {
     uint64_t *cached = &e->code[(address ^ address >> 12) % CODE_CACHE];
@@ -233,8 +241,12 @@ static int emit_one(void *userdata, const struct gmr__shape *shape, const struct
         t->stack_low = t->stack_high = 0;
     const struct gmr__thread *carrier =
         t->stack_low < t->stack_high ? carrier_of(e, t->stack_low, t->stack_high) : NULL;
-    bool switching = carrier && in_range(carrier->regs.value[gmr__arch_pc], shape->layout.switch_low,
-                                         shape->layout.switch_high);
+    bool switching =
+        carrier && in_range(carrier->regs.value[gmr__arch_pc], shape->layout.switch_low, shape->layout.switch_high);
+    if (!carrier && t->state == GMR__GREEN_RUNNING) { /* the list says so; on the OS thread's own stack, perhaps */
+        carrier = thread_of(e, t->carrier);
+        switching = false;
+    }
     if (carrier && !copied->copied_away && !switching) {
         put_running(carrier, t);
     } else {

@@ -19,8 +19,9 @@ struct object {
     unsigned char *bytes; /* from address + span.low; NULL: unreadable */
     struct gmr__record record;
     struct gmr__copied copied;
-    bool seen;   /* in the walk under way */
-    bool stored; /* bytes are of this phase */
+    uint64_t stack_object, stack_low, stack_second; /* as last read from it */
+    bool seen;                                      /* in the walk under way */
+    bool stored;                                    /* bytes are of this phase */
 };
 
 struct gmr__read_list {
@@ -62,8 +63,13 @@ static void prepare_list(struct gmr__green *green, struct gmr__reader *reader, s
     l->name = shape->name;
     if (gmr__green_read_string(green, (uint64_t)(uintptr_t)d->name, name, sizeof(name)) > 0)
         l->name = gmr__green_intern(green, name);
-    const int32_t words[] = {d->off_link,  d->off_stack, d->off_stack_size, d->off_name,    d->off_id,      d->off_state,
-                             d->off_entry, d->off_wait,  d->off_argument,   d->off_context, d->off_switches};
+    bool apart = d->off_stack_object != GMR_NO_MEMBER;
+    const int32_t words[] = {d->off_link,     apart ? d->off_stack_object : d->off_stack,
+                             d->off_name,     apart ? GMR_NO_MEMBER : d->off_stack_size,
+                             d->off_id,       d->off_state,
+                             d->off_entry,    d->off_wait,
+                             d->off_argument, d->off_context,
+                             d->off_switches};
     for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
         widen(l, words[i], 8);
     if (d->flags & GMR_LIST_NAME_INLINE)
@@ -212,15 +218,41 @@ static const struct gmr_green_list_state *state_of(const struct gmr__read_list *
     return NULL;
 }
 
-/* As the registry's records are. */
-static void fill_record(struct gmr__read_list *l, struct object *o)
+/* Lowest address and bytes of an object's stack. */
+static uint64_t stack_of(struct gmr__green *green, const struct gmr__read_list *l, struct object *o, uint64_t *bytes)
 {
     const struct gmr_green_list *d = &l->list;
-    uint64_t size = d->off_stack_size == GMR_NO_MEMBER ? d->stack_size : member(l, o, d->off_stack_size, 8);
+    uint64_t low = 0, second = d->stack_size;
+    if (d->off_stack_object == GMR_NO_MEMBER) {
+        low = member(l, o, d->off_stack, 8);
+        if (d->off_stack_size != GMR_NO_MEMBER)
+            second = member(l, o, d->off_stack_size, 8);
+    } else {
+        uint64_t apart = member(l, o, d->off_stack_object, 8);
+        if (apart != o->stack_object) {
+            o->stack_object = apart;
+            o->stack_low = 0;
+            o->stack_second = d->stack_size;
+            gmr__green_read(green, apart + (uint64_t)(int64_t)d->off_stack, &o->stack_low, 8);
+            if (d->off_stack_size != GMR_NO_MEMBER)
+                gmr__green_read(green, apart + (uint64_t)(int64_t)d->off_stack_size, &o->stack_second, 8);
+        }
+        low = o->stack_low;
+        second = o->stack_second;
+    }
+    *bytes = d->flags & GMR_LIST_STACK_END ? (second > low ? second - low : 0) : second;
+    return low;
+}
+
+/* As the registry's records are. */
+static void fill_record(struct gmr__green *green, struct gmr__read_list *l, struct object *o)
+{
+    const struct gmr_green_list *d = &l->list;
+    uint64_t size, low = stack_of(green, l, o, &size);
     o->record = (struct gmr__record){
         .layout = (uint64_t)(uintptr_t)d->layout,
         .slot = d->off_context == GMR_NO_MEMBER ? 0 : o->address + (uint64_t)d->off_context,
-        .stack_low = member(l, o, d->off_stack, 8),
+        .stack_low = low,
         .entry = member(l, o, d->off_entry, 8),
         .argument = member(l, o, d->off_argument, 8),
         .stack_units = size / 16 > UINT32_MAX ? 0 : (uint32_t)(size / 16),
@@ -246,7 +278,7 @@ static void copy_list(struct gmr__green *green, struct gmr__reader *reader, stru
         if (state && state->state == GMR_GREEN_SKIP)
             o->seen = false;
         else
-            fill_record(l, o);
+            fill_record(green, l, o);
         if (o->seen && l->shape.usable)
             gmr__reader_copy_one(green, reader, &o->record, &o->copied, &l->shape);
     }
@@ -332,8 +364,8 @@ int gmr__reader_emit_lists(struct gmr__green *green, struct gmr__reader *reader,
             error = error ? error : one;
         }
         if (l->cycle)
-            gmr__green_note(green, "the list of %s green threads runs in a circle: it was left after %zu of them", l->name,
-                            l->count);
+            gmr__green_note(green, "the list of %s green threads runs in a circle: it was left after %zu of them",
+                            l->name, l->count);
         if (l->broken)
             gmr__green_note(green, "the list of %s green threads is corrupt after %zu of them", l->name, l->count);
         if (l->out_of_time)

@@ -1,0 +1,128 @@
+#!/usr/bin/python3
+"""Green threads that programs tell of: each target is a real program on a real library, its frames are checked one by one."""
+import os
+import pathlib
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e"))
+from common import BUILD, Skip, check, functions, suite  # noqa: E402
+
+
+def start(t, target, *arguments):
+    """A target, ready, and what a report says of it."""
+    path = BUILD / "tests" / "green" / target
+    if not path.exists():
+        raise Skip(f"{target} was not built: its library is not installed")
+    process = t.spawn([path, *arguments])
+    t.wait(lambda: "ready" in process.stdout_text(), "the target to be ready", alive=process)
+    return process
+
+
+def green_threads(t, process, *options):
+    document = t.report(process.pid, "--sections", "green_threads,threads", *options)
+    return document, document["green_threads"]
+
+
+def calls(document, thread, stop=None):
+    """Its functions, innermost first, up to and including `stop`."""
+    names = functions(document, thread)
+    return names[:names.index(stop) + 1] if stop in names else names
+
+
+def language_calls(document, thread):
+    frames = document["stacks"][thread["stack"]]["frames"]
+    return [(f.get("function"), os.path.basename(f.get("file", "")), f.get("line")) for f in frames if "language" in f]
+
+
+def by_name(threads):
+    return {thread.get("name"): thread for thread in threads}
+
+
+@suite.test
+def makecontext_example(t):
+    document, threads = green_threads(t, start(t, "green-ucontext", "--wait"))
+    named = by_name(threads)
+    check(set(named) == {"reader", "parser", "writer"}, named)
+    check(calls(document, named["reader"], "work") == ["yield", "descend", "descend", "work"], calls(document, named["reader"]))
+    check(calls(document, named["parser"], "work") == ["yield", "descend", "descend", "descend", "work"], calls(document, named["parser"]))
+    check(calls(document, named["writer"], "work") == ["work"], calls(document, named["writer"]))
+    check([named[n]["state"] for n in ("reader", "parser", "writer")] == ["waiting", "waiting", "new"], threads)
+    check(named["reader"]["wait_reason"] == "its next turn")
+    for thread in threads:
+        check(thread["entry"]["function"] == "work" and thread["stack_bytes"] == 65536 and thread["kind"] == "ucontext", thread)
+        stack = document["stacks"][thread["stack"]]
+        check("end" not in stack and len(stack["frames"]) <= len(calls(document, thread, "work")) + 1, stack)
+
+
+@suite.test
+def makecontext_example_as_text(t):
+    process = start(t, "green-ucontext", "--wait")
+    text = t.gmr("report", process.pid, "--sections", "green_threads").stdout
+    check("------                   Green Thread #1 reader                   ------" in text, text)
+    check("3 green threads: 1 new, 2 waiting" in text, text)
+    only = t.gmr("report", process.pid, "--sections", "green_threads", "--green", "name=p*,state=waiting").stdout
+    check("parser" in only and "reader" not in only and "2 more do not match" in only, only)
+    only = t.gmr("report", process.pid, "--sections", "green_threads", "--green", "function=descend").stdout
+    check("parser" in only and "reader" in only and "writer" not in only, only)
+    only = t.gmr("report", process.pid, "--sections", "green_threads", "--green", "id=2-3").stdout
+    check("parser" in only and "reader" not in only and "writer" in only, only)
+    wrong = t.gmr("report", process.pid, "--green", "state=sleepy")
+    check(wrong.returncode == 2 and "sleepy" in wrong.stderr, wrong.returncode, wrong.stderr)
+    xml = t.gmr("report", process.pid, "--format", "xml")
+    check(xml.returncode == 0, xml.stderr)
+    t.valid_xml(xml.stdout)
+
+
+@suite.test
+def pth(t):
+    document, threads = green_threads(t, start(t, "target_pth"))
+    named = by_name(thread for thread in threads if thread["kind"] == "pth")
+    check(set(named) >= {"shallow", "deep", "locker", "main"}, named)
+    check(calls(document, named["shallow"], "pth_sleeper")[-5:] == ["pth_wait", "pth_sleep", "pth_deep", "pth_deep", "pth_sleeper"],
+          calls(document, named["shallow"]))
+    check(calls(document, named["deep"], "pth_sleeper")[-7:] == ["pth_wait", "pth_sleep"] + 4 * ["pth_deep"] + ["pth_sleeper"],
+          calls(document, named["deep"]))
+    check(calls(document, named["locker"], "pth_locker")[-2:] == ["pth_mutex_acquire", "pth_locker"], calls(document, named["locker"]))
+    check("main" in functions(document, named["main"]), functions(document, named["main"]))
+    check(named["deep"]["state"] == "waiting" and named["deep"]["entry"]["function"] == "pth_sleeper", named["deep"])
+
+
+@suite.test
+def state_threads(t):
+    document, threads = green_threads(t, start(t, "target_st"))
+    threads = [thread for thread in threads if thread["kind"] == "state-threads"]
+    check(len(threads) == 3, threads)  # main, the sleeper, the waiter; the short one has ended
+    stacks = [functions(document, thread) for thread in threads]
+    check(any("main" in stack for stack in stacks), stacks)
+    sleeper = next(thread for thread in threads if "st_sleeper" in functions(document, thread))
+    check(calls(document, sleeper, "gmr_st_run")[-5:] == ["st_deep", "st_deep", "st_deep", "st_sleeper", "gmr_st_run"], stacks)
+    waiter = next(thread for thread in threads if "st_waiter" in functions(document, thread))
+    check((sleeper["wait_reason"], waiter["wait_reason"]) == ("sleep", "a condition"), threads)
+
+
+@suite.test
+def pcl(t):
+    document, threads = green_threads(t, start(t, "target_pcl"))
+    check(len(threads) == 2, threads)  # the third has ended
+    stacks = [calls(document, thread, "pcl_worker") for thread in threads]
+    check(stacks[0][-2:] == ["pcl_deep", "pcl_worker"] and stacks[1][-4:] == 3 * ["pcl_deep"] + ["pcl_worker"], stacks)
+
+
+@suite.test
+def lua(t):
+    document, threads = green_threads(t, start(t, "target_lua"))
+    check(all(thread["kind"] == "lua" for thread in threads), threads)
+    states = sorted(thread["state"] for thread in threads)
+    check(states == ["done", "new", "running", "suspended", "suspended"], states)
+    for thread in threads:
+        if thread["state"] == "suspended":
+            frames = language_calls(document, thread)
+            check(frames[1:] == [("inner", "script.lua", 2), ("function <script.lua:5>", "script.lua", 6)], frames)
+        if thread.get("name") == "main":
+            frames = language_calls(document, thread)
+            check(frames[0][0] == "wait_for_ever" and frames[1] == ("main chunk", "script.lua", 17), frames)
+        if thread["state"] == "new":
+            check(language_calls(document, thread) == [("function <script.lua:5>", "script.lua", 5)], language_calls(document, thread))
+
+
+suite.main()
