@@ -221,15 +221,17 @@ struct gmr_green_list {
     uint32_t version; /* GMR_LIST_VERSION */
     uint8_t kind, flags;
     uint8_t id_bytes, state_bytes; /* 1, 2, 4 or 8 */
-    const char *name;              /* the kind, as the report prints it */
+    uint8_t stack_size_bytes;      /* of off_stack_size; 0: 8 */
+    uint8_t reserved[7];
+    const char *name; /* the kind, as the report prints it */
     const struct gmr_layout *layout;
     int32_t off_link;       /* LINKED: the pointer to the next */
     int32_t off_context;    /* the slot (within the object) */
     int32_t off_stack;      /* pointer to the stack's lowest byte */
     int32_t off_stack_size; /* size_t; GMR_NO_MEMBER: stack_size below */
     int32_t off_name, off_id, off_state, off_entry, off_argument, off_wait;
-    int32_t
-        off_stack_object; /* the stack's two members are in an object that this pointer leads to; GMR_NO_MEMBER: in the same */
+    /* The stack's two members are in an object that this pointer leads to; GMR_NO_MEMBER: in the same. */
+    int32_t off_stack_object;
     int32_t off_switches;                                /* uint32_t that grows with each switch */
     uint64_t stack_size;                                 /* of each, where there's no member for it */
     uint64_t element_bytes;                              /* ARRAY */

@@ -223,10 +223,11 @@ static uint64_t stack_of(struct gmr__green *green, const struct gmr__read_list *
 {
     const struct gmr_green_list *d = &l->list;
     uint64_t low = 0, second = d->stack_size;
+    unsigned wide = d->stack_size_bytes ? d->stack_size_bytes : 8;
     if (d->off_stack_object == GMR_NO_MEMBER) {
         low = member(l, o, d->off_stack, 8);
         if (d->off_stack_size != GMR_NO_MEMBER)
-            second = member(l, o, d->off_stack_size, 8);
+            second = member(l, o, d->off_stack_size, wide);
     } else {
         uint64_t apart = member(l, o, d->off_stack_object, 8);
         if (apart != o->stack_object) {
@@ -234,8 +235,10 @@ static uint64_t stack_of(struct gmr__green *green, const struct gmr__read_list *
             o->stack_low = 0;
             o->stack_second = d->stack_size;
             gmr__green_read(green, apart + (uint64_t)(int64_t)d->off_stack, &o->stack_low, 8);
-            if (d->off_stack_size != GMR_NO_MEMBER)
-                gmr__green_read(green, apart + (uint64_t)(int64_t)d->off_stack_size, &o->stack_second, 8);
+            if (d->off_stack_size != GMR_NO_MEMBER && wide <= 8) {
+                o->stack_second = 0;
+                gmr__green_read(green, apart + (uint64_t)(int64_t)d->off_stack_size, &o->stack_second, wide);
+            }
         }
         low = o->stack_low;
         second = o->stack_second;

@@ -69,8 +69,8 @@ static inline coroutine_t gmr_co_create(void (*function)(void *), void *data, vo
         return NULL;
     }
     context = (ucontext_t *)co->coroutine;
-    co->green = gmr_green_add(gmr_green_layout(GMR_LAYOUT_UCONTEXT), context->uc_stack.ss_sp,
-                              context->uc_stack.ss_size, context, (void *)function, data);
+    co->green = gmr_green_add(gmr_green_layout(GMR_LAYOUT_UCONTEXT), context->uc_stack.ss_sp, context->uc_stack.ss_size,
+                              context, (void *)function, data);
     co->next = *gmr_co_all();
     *gmr_co_all() = co;
     return co->coroutine;

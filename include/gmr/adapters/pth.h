@@ -42,6 +42,7 @@ static inline int gmr_pth_register(void)
     rings.kind = GMR_LIST_LINKED;
     rings.flags = GMR_LIST_NAME_INLINE;
     rings.state_bytes = 4;
+    rings.stack_size_bytes = 4;
     rings.name = "pth";
     rings.layout = gmr_green_layout(GMR_LAYOUT_UCONTEXT);
     rings.off_link = 0;
