@@ -32,3 +32,17 @@ bool gmr__arch_is_sigreturn(const unsigned char *code)
     static const unsigned char vdso[] = {0x68, 0x11, 0x80, 0xd2, 0x01, 0x00, 0x00, 0xd4}; /* mov x8, #139; svc #0 */
     return memcmp(code, vdso, sizeof(vdso)) == 0;
 }
+
+bool gmr__arch_stub_slot(const unsigned char *code, uint64_t address, uint64_t *slot)
+{
+    (void)code;
+    (void)address;
+    (void)slot;
+    return false; /* return addresses are not looked for on the stack here */
+}
+
+bool gmr__arch_registers_back(const unsigned char *around)
+{
+    (void)around;
+    return false;
+}

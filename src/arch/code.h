@@ -15,6 +15,16 @@
  * is not in the instruction. */
 bool gmr__arch_call_before(const unsigned char *before, uint64_t return_address, uint64_t *target);
 
+#define GMR__STUB_BYTES 16
+/* Is this a stub that jumps through a word of memory (a procedure linkage table's)? Then *slot is that word's address. */
+bool gmr__arch_stub_slot(const unsigned char *code, uint64_t address, uint64_t *slot);
+
+/* Compilers' CFI is wrong at the end of a function that realigned its stack: the saved registers are back already. Is pc there? around:
+ * GMR__EPILOGUE_BYTES, of which GMR__EPILOGUE_BEFORE in front of pc. */
+#define GMR__EPILOGUE_BEFORE 4
+#define GMR__EPILOGUE_BYTES 9
+bool gmr__arch_registers_back(const unsigned char *around);
+
 /* Do these bytes make the system call rt_sigreturn? Then a ucontext_t lies at sp + gmr__arch_sigreturn_context. */
 bool gmr__arch_is_sigreturn(const unsigned char *code);
 extern const unsigned gmr__arch_sigreturn_context;

@@ -55,3 +55,28 @@ bool gmr__arch_is_sigreturn(const unsigned char *code)
     return memcmp(code, glibc_and_musl, sizeof(glibc_and_musl)) == 0 ||
            memcmp(code, short_form, sizeof(short_form)) == 0;
 }
+
+bool gmr__arch_stub_slot(const unsigned char *code, uint64_t address, uint64_t *slot)
+{
+    static const unsigned char endbr[] = {0xf3, 0x0f, 0x1e, 0xfa};
+    int32_t distance;
+    unsigned at = memcmp(code, endbr, sizeof(endbr)) == 0 ? 4 : 0;
+    at += code[at] == 0xf2; /* bnd */
+    if (code[at] != 0xff || code[at + 1] != 0x25)
+        return false;
+    memcpy(&distance, code + at + 2, sizeof(distance));
+    *slot = address + at + 6 + (uint64_t)(int64_t)distance;
+    return true;
+}
+
+/* gcc ends such a function with pop %rbp; lea -8(%r10), %rsp; ret, and says until the end that rbp stands at 0(%rbp). */
+static bool restores_sp(const unsigned char *code)
+{
+    return code[0] == 0x49 && code[1] == 0x8d && (code[2] & 0xf8) == 0x60 && code[2] != 0x64 && code[3] == 0xf8;
+}
+
+bool gmr__arch_registers_back(const unsigned char *around)
+{
+    const unsigned char *pc = around + GMR__EPILOGUE_BEFORE;
+    return (restores_sp(pc) && pc[4] == 0xc3) || (pc[0] == 0xc3 && restores_sp(around));
+}

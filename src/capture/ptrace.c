@@ -5,6 +5,7 @@
  * second holds threads (tracer.c). Both write into the snapshot's arena, are watched for progress, and are killed when there is none; a killed
  * one leaves what it had. The inspector itself stays single-threaded: fork without exec is safe only then.
  */
+#include <elf.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -24,6 +25,7 @@ struct job {
     const struct gmr__capture_options *options;
     const char *proc;
     bool stop_all;
+    uint64_t mapped_bytes; /* just before the map was read */
 };
 
 /* ---------------------------------------------------------------------------------------- processes of our own */
@@ -147,6 +149,12 @@ static void read_maps(struct job *job)
     job->state->maps_error = gmr__snapshot_read_maps(job->snapshot, job->proc, tid);
 }
 
+static uint64_t mapped_bytes(struct job *job)
+{
+    struct gmr__proc_stat stat;
+    return gmr__proc_stat(job->proc, job->snapshot->pid, job->state->live_tid, &stat) == 0 ? stat.virtual_bytes : 0;
+}
+
 static void hold_threads(struct job *job)
 {
     gmr__tracer_run(job->snapshot, job->state, job->options, job->stop_all);
@@ -159,6 +167,11 @@ static void describe_files(struct gmr__snapshot *snapshot, const char *proc)
         const char *copy = gmr__snapshot_strdup(snapshot, text);
         snapshot->exe = copy ? copy : "";
     }
+    uint64_t auxv[64];
+    ssize_t got = gmr__proc_read(proc, snapshot->pid, 0, "auxv", (char *)auxv, sizeof(auxv));
+    for (ssize_t i = 0; i + 1 < got / (ssize_t)sizeof(*auxv); i += 2)
+        if (auxv[i] == AT_ENTRY)
+            snapshot->entry = auxv[i + 1];
     gmr__proc_path(text, sizeof(text), proc, snapshot->pid, 0, "root");
     const char *copy = gmr__snapshot_strdup(snapshot, text);
     snapshot->root = copy ? copy : "";
@@ -230,7 +243,8 @@ static void finish(struct job *job, int error)
     if (snapshot->thread_count)
         qsort(snapshot->threads, snapshot->thread_count, sizeof(*snapshot->threads), by_tid);
     measure_pauses(snapshot);
-    if (state->maps_stale)
+    /* Threads ran while others were captured: what they mapped meanwhile is to be known, too. */
+    if (state->maps_stale || mapped_bytes(job) != job->mapped_bytes)
         run_apart(job, read_maps);
     gmr__snapshot_add_extra(snapshot, state->extra, state->extra_count);
     copy_vdso(snapshot, state->live_tid);
@@ -262,6 +276,7 @@ int gmr__capture_ptrace(pid_t pid, const struct gmr__capture_options *options, s
     job.snapshot->read_live = read_live;
     job.snapshot->read_live_data = &job.state->live_tid;
     describe_files(job.snapshot, job.proc);
+    job.mapped_bytes = mapped_bytes(&job);
     run_apart(&job, read_maps);
     if (options->before && options->before(job.snapshot, options->userdata))
         job.stop_all = true;

@@ -29,9 +29,18 @@ static bool make_table(struct gmr__analysis *analysis)
     return table->slots != NULL;
 }
 
+static uint64_t function_start(void *userdata, uint64_t pc)
+{
+    const struct gmr__analysis *analysis = userdata;
+    const struct gmr__resolved *resolved = gmr__symbolize(analysis->symbolizer, pc);
+    const struct gmr__symbol *real = resolved ? &resolved->symbols[resolved->symbol_count - 1] : NULL;
+    return real && real->function && !real->inlined && !real->tail_call && real->offset <= pc ? pc - real->offset : 0;
+}
+
 static bool unwind_threads(struct gmr__analysis *analysis)
 {
     struct gmr__snapshot *snapshot = analysis->snapshot;
+    gmr__unwinder_set_function_start(analysis->unwinder, function_start, analysis);
     analysis->thread_stacks = calloc(snapshot->thread_count + 1, sizeof(*analysis->thread_stacks));
     if (!analysis->thread_stacks)
         return false;

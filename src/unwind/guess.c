@@ -9,8 +9,9 @@
 #include "arch/code.h"
 #include "unwind/rules.h"
 
-#define SCAN_WORDS 64
-#define FUNCTION_BYTES 0x10000 /* a call's target so far before pc is taken for the function that pc is in */
+#define SCAN_WORDS 256
+#define ENTRY_BYTES 64
+#define FUNCTION_BYTES 0x1000 /* where no symbol tells: a call's target so far before pc is taken for pc's function */
 
 static bool word(const struct gmr__memory *memory, uint64_t address, uint64_t *value)
 {
@@ -81,21 +82,50 @@ static bool by_frame_pointer(const struct gmr__memory *memory, const struct gmr_
     return true;
 }
 
+/* Does a call of this target arrive in the function that pc is in? */
+static bool arrives(const struct gmr__memory *memory, uint64_t target, uint64_t pc, uint64_t start)
+{
+    unsigned char code[GMR__STUB_BYTES];
+    uint64_t slot, function = target;
+    if (gmr__snapshot_read(memory->snapshot, memory->stack, target, code, sizeof(code)) == 0 &&
+        gmr__arch_stub_slot(code, target, &slot) && !word(memory, slot, &function)) {
+        /* A stub of a procedure linkage table whose word can't be read: it leads to another file, at least. */
+        const struct gmr__map *from = gmr__snapshot_map(memory->snapshot, target);
+        const struct gmr__map *to = gmr__snapshot_map(memory->snapshot, pc);
+        return from && to && (from->inode != to->inode || strcmp(from->path, to->path) != 0);
+    }
+    return start ? function == start : function <= pc && pc - function < FUNCTION_BYTES;
+}
+
 /* Registers were pushed, no frame pointer kept: the first word above that names the place behind a call of this very function. */
 static bool by_scan(const struct gmr__memory *memory, const struct gmr__regs *regs, struct gmr__regs *caller,
                     uint64_t *cfa)
 {
     uint64_t sp = (regs->value[gmr__arch_sp] + 7) & ~(uint64_t)7, pc = regs->value[gmr__arch_pc], address, target;
+    uint64_t fp = regs->value[gmr__arch_fp], start;
     if (gmr__arch_link >= 0)
         return false; /* where the return address is saved is up to each function */
+    start = memory->function_start ? memory->function_start(memory->function_userdata, pc) : 0;
     for (unsigned i = 0; i < SCAN_WORDS && word(memory, sp + 8 * i, &address); i++) {
-        if (!is_return_address(memory, address, &target) || target > pc || pc - target >= FUNCTION_BYTES || !target)
+        if (fp >= sp && sp + 8 * i > fp)
+            return false; /* the frame pointer is the better guess from here on */
+        if (!is_return_address(memory, address, &target) || !target || !arrives(memory, target, pc, start))
             continue;
         *cfa = sp + 8 * i + 8;
         set(caller, regs, address, *cfa);
         return true;
     }
     return false;
+}
+
+/* Nobody calls the code at the program's entry, and where threads begin: "the deepest stack frame" is marked by a frame pointer
+ * of zero (System V ABI, AMD64 supplement, 3.4.1; AAPCS64, 6.4.6). */
+static bool is_outermost(const struct gmr__memory *memory, const struct gmr__regs *regs, bool activation)
+{
+    uint64_t entry = memory->snapshot->entry, pc = regs->value[gmr__arch_pc];
+    if (entry && pc >= entry && pc - entry < ENTRY_BYTES)
+        return true;
+    return !activation && regs->valid >> gmr__arch_fp & 1 && !regs->value[gmr__arch_fp];
 }
 
 enum gmr__guess gmr__guess_caller(const struct gmr__memory *memory, const struct gmr__regs *regs, bool activation,
@@ -107,12 +137,7 @@ enum gmr__guess gmr__guess_caller(const struct gmr__memory *memory, const struct
         return GMR__GUESS_CALLER;
     if (!code)
         return GMR__GUESS_NONE;
-    if (by_frame_pointer(memory, regs, caller, cfa))
+    if (by_scan(memory, regs, caller, cfa) || by_frame_pointer(memory, regs, caller, cfa))
         return GMR__GUESS_CALLER;
-    /* "Deepest stack frame: zero" (System V ABI, AMD64 supplement, 3.4.1; AAPCS64, 6.4.6). */
-    if (!activation && regs->valid >> gmr__arch_fp & 1 && !regs->value[gmr__arch_fp])
-        return GMR__GUESS_OUTERMOST;
-    if (by_scan(memory, regs, caller, cfa))
-        return GMR__GUESS_CALLER;
-    return GMR__GUESS_NONE;
+    return is_outermost(memory, regs, activation) ? GMR__GUESS_OUTERMOST : GMR__GUESS_NONE;
 }

@@ -159,10 +159,11 @@ static bool convert(struct gmr__rules *rules, struct gmr__rule *rule, Dwarf_Fram
             if (!set_reg(rules, &found[count], ops, op_count))
                 return false;
             count++;
-        } else if (ops) { /* undefined; NULL would be: unchanged */
-            rule->undefined |= 1ULL << number;
-            rule->outermost = rule->outermost || number == return_reg;
+        } else if (ops && number == return_reg) { /* undefined; NULL would be: unchanged */
+            rule->outermost = true;
         }
+        /* Other registers said to be undefined are left as they are, as gdb and libgcc do: elfutils 0.188 takes what CFI doesn't
+         * mention for undefined where the ABI it has built in says so, and for x86-64 that has rax where rbx should be. */
     }
     struct gmr__reg_rule *regs = take(rules, (count + 1) * sizeof(*regs));
     if (!regs)
@@ -183,6 +184,21 @@ static bool from_cfi(struct gmr__rules *rules, struct gmr__rule *rule, Dwarf_CFI
     bool done = convert(rules, rule, frame);
     free(frame);
     return done;
+}
+
+/* See gmr__arch_registers_back: then what the rule says of registers "at an expression" holds no more. */
+static void mend(struct gmr__rules *rules, struct gmr__rule *rule, uint64_t pc)
+{
+    unsigned char around[GMR__EPILOGUE_BYTES];
+    unsigned kept = 0;
+    struct gmr__reg_rule *regs = (struct gmr__reg_rule *)rule->regs;
+    if (gmr__snapshot_read(rules->snapshot, NULL, pc - GMR__EPILOGUE_BEFORE, around, sizeof(around)) != 0 ||
+        !gmr__arch_registers_back(around))
+        return;
+    for (unsigned i = 0; i < rule->reg_count; i++)
+        if (regs[i].kind != GMR__REG_AT)
+            regs[kept++] = regs[i];
+    rule->reg_count = (uint8_t)kept;
 }
 
 static void make(struct gmr__rules *rules, struct gmr__rule *rule, uint64_t pc, bool activation)
@@ -207,8 +223,11 @@ static void make(struct gmr__rules *rules, struct gmr__rule *rule, uint64_t pc, 
         uint64_t eh_bias = 0, debug_bias = 0;
         gmr__module_cfi(rules->modules, module, &eh_frame, &eh_bias, &debug_frame, &debug_bias);
         if (from_cfi(rules, rule, eh_frame, lookup - eh_bias) ||
-            from_cfi(rules, rule, debug_frame, lookup - debug_bias))
+            from_cfi(rules, rule, debug_frame, lookup - debug_bias)) {
+            if (activation)
+                mend(rules, rule, pc);
             return;
+        }
         /* The first instruction of a function, no call in front of it: put there by hand, to be returned to. So green
          * threads end (glibc's __start_context), and nobody called it. */
         if (!activation && from_cfi(rules, rule, eh_frame, pc - eh_bias)) {

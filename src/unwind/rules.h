@@ -46,12 +46,12 @@ struct gmr__rule {
     uint8_t return_reg;
     uint8_t reg_count;
     bool outermost; /* the return address is said to be undefined: nobody called */
-    bool entered;   /* pc is the function's first instruction although it was returned to: a start routine, put there by hand */
-    bool signal;    /* the caller was interrupted, it did not call */
+    bool
+        entered; /* pc is the function's first instruction although it was returned to: a start routine, put there by hand */
+    bool signal; /* the caller was interrupted, it did not call */
     int64_t cfa_offset;
     const struct gmr__expression *cfa_expression; /* NULL: cfa_reg + cfa_offset */
     const struct gmr__reg_rule *regs;
-    uint64_t undefined; /* registers whose caller's value is lost */
     const char *module; /* for messages; NULL: in none */
 };
 
@@ -66,6 +66,8 @@ const struct gmr__rule *gmr__rules_find(struct gmr__rules *rules, uint64_t pc, b
 struct gmr__memory {
     const struct gmr__snapshot *snapshot;
     const struct gmr__segment *stack;
+    gmr__function_start function_start; /* NULL: symbols are not at hand */
+    void *function_userdata;
 };
 bool gmr__evaluate(const struct gmr__expression *expression, const struct gmr__memory *memory,
                    const struct gmr__regs *regs, uint64_t cfa, uint64_t *result, uint64_t *fault);

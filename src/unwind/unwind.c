@@ -25,6 +25,8 @@ struct kept {
 struct gmr__unwinder {
     const struct gmr__snapshot *snapshot;
     struct gmr__rules *rules;
+    gmr__function_start function_start;
+    void *function_userdata;
     uint32_t max_frames;
     struct gmr__frame *frames; /* of the walk under way */
     uint32_t frame_cap;
@@ -64,6 +66,12 @@ struct gmr__unwinder *gmr__unwinder_new(const struct gmr__snapshot *snapshot, st
         return NULL;
     }
     return unwinder;
+}
+
+void gmr__unwinder_set_function_start(struct gmr__unwinder *unwinder, gmr__function_start function, void *userdata)
+{
+    unwinder->function_start = function;
+    unwinder->function_userdata = userdata;
 }
 
 void gmr__unwinder_free(struct gmr__unwinder *unwinder)
@@ -275,7 +283,6 @@ static bool by_cfi(struct walk *walk, const struct gmr__rule *rule)
     walk->cfa = cfa;
     if (rule->outermost)
         return outermost(walk);
-    caller.valid &= ~rule->undefined;
     caller.value[gmr__arch_sp] = cfa;
     caller.valid |= 1ULL << gmr__arch_sp;
     for (unsigned i = 0; i < rule->reg_count; i++)
@@ -409,7 +416,7 @@ const struct gmr__stack *gmr__unwind(struct gmr__unwinder *unwinder, const struc
 {
     struct walk walk = {
         .unwinder = unwinder,
-        .memory = {unwinder->snapshot, stack},
+        .memory = {unwinder->snapshot, stack, unwinder->function_start, unwinder->function_userdata},
         .regs = *regs,
         .low = low,
         .high = high,

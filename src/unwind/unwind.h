@@ -31,6 +31,9 @@ struct gmr__modules; /* symbol/module.h */
 
 struct gmr__unwinder *gmr__unwinder_new(const struct gmr__snapshot *snapshot, struct gmr__modules *modules,
                                         uint32_t max_frames);
+/* Where the function that holds pc begins, 0 if unknown. Asked only where there is no call-frame information. */
+typedef uint64_t (*gmr__function_start)(void *userdata, uint64_t pc);
+void gmr__unwinder_set_function_start(struct gmr__unwinder *unwinder, gmr__function_start function, void *userdata);
 void gmr__unwinder_free(struct gmr__unwinder *unwinder);
 
 /* Unwinds from regs over the bytes of `stack`. [low, high): stop once the CFA leaves it (0, 0: no such bound; green threads).
