@@ -137,51 +137,94 @@ static struct gmr__slab *slab_at(struct gmr__root *root, size_t number)
     return root->slabs[number];
 }
 
-/* All slabs of one registry in few calls. */
-static int read_root(struct gmr__green *green, struct gmr__reader *reader, struct gmr__root *root, bool ahead)
+/* How many records there are to look at, and the addresses of their slabs (malloc'ed). */
+static int list_slabs(struct gmr__green *green, struct gmr__root *root, uint64_t *records, uint64_t **addresses)
 {
     struct gmr__registry registry;
     if (gmr__green_read(green, root->address, &registry, sizeof(registry)) < 0 || !sane_registry(&registry))
         return -EFAULT;
     root->registry = registry;
-    uint64_t records = registry.fresh, limit = green->options.max_threads;
-    if (records > (uint64_t)registry.slab_max * GMR__SLAB_RECORDS)
-        records = (uint64_t)registry.slab_max * GMR__SLAB_RECORDS;
-    root->left_out = records > limit ? records - limit : 0;
-    records -= root->left_out;
-    size_t count = (size_t)((records + GMR__SLAB_RECORDS - 1) / GMR__SLAB_RECORDS);
-    uint64_t *addresses = calloc(count + 1, sizeof(*addresses));
-    struct gmr__green_piece *pieces = calloc(count + 1, sizeof(*pieces));
-    int error = addresses && pieces ? 0 : -ENOMEM;
-    if (!error && count)
-        error = gmr__green_read(green, registry.slabs, addresses, count * sizeof(*addresses));
+    uint64_t limit = green->options.max_threads;
+    *records = registry.fresh;
+    if (*records > (uint64_t)registry.slab_max * GMR__SLAB_RECORDS)
+        *records = (uint64_t)registry.slab_max * GMR__SLAB_RECORDS;
+    root->left_out = *records > limit ? *records - limit : 0;
+    *records -= root->left_out;
+    size_t count = (size_t)((*records + GMR__SLAB_RECORDS - 1) / GMR__SLAB_RECORDS);
+    *addresses = calloc(count + 1, sizeof(**addresses));
+    if (!*addresses)
+        return -ENOMEM;
+    return count ? gmr__green_read(green, registry.slabs, *addresses, count * sizeof(**addresses)) : 0;
+}
+
+static void set_class(struct gmr__slab *slab, uint32_t i, enum gmr__record_class class)
+{
+    slab->class[i] = (uint8_t) class;
+    slab->class_count[class]++;
+}
+
+static void classify_ahead(struct gmr__slab *slab)
+{
+    for (uint32_t i = 0; i < slab->count; i++)
+        set_class(slab, i, slab->records[i].generation & 1 ? GMR__RECORD_UNSURE : GMR__RECORD_DEAD);
+}
+
+/* fresh: the records as they stand now; those that differ are taken over. An odd count: it runs, or ran when it was copied. */
+static void classify_stopped(struct gmr__slab *slab, const struct gmr__record *fresh, uint32_t known)
+{
+    for (uint32_t i = 0; i < slab->count; i++) {
+        const struct gmr__record *now = &fresh[i];
+        if (i < known && memcmp(now, &slab->records[i], sizeof(*now)) == 0) {
+            if (!(now->generation & 1))
+                set_class(slab, i, GMR__RECORD_DEAD);
+            else if (!(now->home & GMR__RECORD_COUNTED))
+                set_class(slab, i, GMR__RECORD_UNSURE);
+            else
+                set_class(slab, i, now->switches & 1 ? GMR__RECORD_CHANGED : GMR__RECORD_SETTLED);
+            continue;
+        }
+        slab->records[i] = *now;
+        set_class(slab, i, now->generation & 1 ? GMR__RECORD_CHANGED : GMR__RECORD_DEAD);
+    }
+}
+
+static int read_slab(struct gmr__green *green, struct gmr__reader *reader, struct gmr__slab *slab, uint32_t count,
+                     bool ahead)
+{
+    /* At the stop through one small buffer that stays in the processor's cache: half the memory traffic. */
+    struct gmr__record *to = ahead ? slab->records : reader->scratch;
+    uint32_t known = slab->count;
+    struct gmr__green_piece piece = {.address = slab->address, .to = to, .bytes = count * (uint32_t)sizeof(*to)};
+    gmr__green_read_many(green, &piece, 1);
+    slab->count = piece.got / (uint32_t)sizeof(*to);
+    memset(slab->class_count, 0, sizeof(slab->class_count));
+    if (ahead)
+        classify_ahead(slab);
+    else
+        classify_stopped(slab, to, known);
+    return piece.got == piece.bytes ? 0 : -EFAULT;
+}
+
+static int read_root(struct gmr__green *green, struct gmr__reader *reader, struct gmr__root *root, bool ahead)
+{
+    uint64_t records = 0, *addresses = NULL;
     size_t n = 0;
-    for (; !error && n < count; n++) {
+    int error = list_slabs(green, root, &records, &addresses);
+    for (; !error && n * GMR__SLAB_RECORDS < records; n++) {
         struct gmr__slab *slab = slab_at(root, n);
+        uint64_t here = records - n * GMR__SLAB_RECORDS;
         if (!slab) {
             error = -ENOMEM;
             break;
         }
-        uint64_t here = records - n * GMR__SLAB_RECORDS;
+        if (slab->address != addresses[n])
+            slab->count = 0; /* a slab never moves: nothing that was copied of another can be right */
         slab->address = addresses[n];
-        slab->count = here < GMR__SLAB_RECORDS ? (uint32_t)here : GMR__SLAB_RECORDS;
-        pieces[n] = (struct gmr__green_piece){.address = addresses[n],
-                                              .to = ahead ? slab->ahead : slab->now,
-                                              .bytes = slab->count * (uint32_t)sizeof(struct gmr__record)};
-    }
-    if (!error)
-        gmr__green_read_many(green, pieces, n);
-    for (size_t i = 0; !error && i < n; i++) {
-        struct gmr__slab *slab = root->slabs[i];
-        slab->count = pieces[i].got / sizeof(struct gmr__record);
-        if (ahead)
-            slab->ahead_count = slab->count;
-        if (pieces[i].got < pieces[i].bytes)
+        if (read_slab(green, reader, slab, here < GMR__SLAB_RECORDS ? (uint32_t)here : GMR__SLAB_RECORDS, ahead) < 0)
             reader->unreadable_slabs++;
     }
-    root->slab_count = error ? 0 : n;
+    root->slab_count = n;
     free(addresses);
-    free(pieces);
     return error;
 }
 
@@ -189,6 +232,12 @@ int gmr__reader_records(struct gmr__green *green, struct gmr__reader *reader, bo
 {
     int error = 0;
     reader->unreadable_slabs = 0;
+    if (!reader->scratch) {
+        reader->scratch = gmr__arena_alloc(&green->arena, GMR__SLAB_RECORDS * sizeof(*reader->scratch));
+        if (!reader->scratch)
+            return -ENOMEM;
+        memset(reader->scratch, 0, GMR__SLAB_RECORDS * sizeof(*reader->scratch)); /* touched ahead of the stop */
+    }
     for (size_t i = 0; i < reader->root_count; i++) {
         int e = read_root(green, reader, &reader->roots[i], ahead);
         error = error ? error : e;

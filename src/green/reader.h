@@ -25,12 +25,21 @@ struct gmr__copied {
     bool copied_away; /* `stack` holds bytes that the library had copied away */
 };
 
+/* What the stop makes of a record. */
+enum gmr__record_class {
+    GMR__RECORD_DEAD = 0,
+    GMR__RECORD_SETTLED, /* unchanged, and its counter says so: the copy made ahead stands */
+    GMR__RECORD_CHANGED, /* new, or another context */
+    GMR__RECORD_UNSURE,  /* looks unchanged, but nothing counts */
+    GMR__RECORD_CLASSES,
+};
+
 struct gmr__slab {
     uint64_t address;
     uint32_t count; /* records in use or once used */
-    uint32_t ahead_count;
-    struct gmr__record ahead[GMR__SLAB_RECORDS]; /* as they were before the stop */
-    struct gmr__record now[GMR__SLAB_RECORDS];
+    uint32_t class_count[GMR__RECORD_CLASSES];
+    struct gmr__record records[GMR__SLAB_RECORDS]; /* as read last */
+    uint8_t class[GMR__SLAB_RECORDS];
     struct gmr__copied copied[GMR__SLAB_RECORDS];
 };
 
@@ -53,6 +62,7 @@ struct gmr__reader {
     uint64_t records; /* live ones seen in the last reading */
     uint64_t unreadable_layouts, unreadable_slabs;
     bool stopped;           /* collect was called */
+    struct gmr__record *scratch; /* a slab's records as they are read at the stop */
     unsigned char *reserve; /* memory touched beforehand, for stacks that grew until the stop */
     size_t reserve_left;
     struct {
@@ -67,6 +77,7 @@ struct gmr__reader {
 };
 
 /* reader.c */
+/* Ahead: reads all. At the stop: reads again and says of each what became of it. */
 int gmr__reader_records(struct gmr__green *green, struct gmr__reader *reader, bool ahead);
 const struct gmr__shape *gmr__reader_shape(struct gmr__green *green, struct gmr__reader *reader,
                                            const struct gmr__record *record, struct gmr__copied *copied);

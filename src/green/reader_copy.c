@@ -211,34 +211,17 @@ static void flush(struct gmr__green *green, struct gmr__reader *reader, struct g
     batch->count = 0;
 }
 
-enum pass { PASS_AHEAD, PASS_CHANGED, PASS_UNSURE };
-
-/* Does this pass copy that record? */
-static bool wanted(const struct gmr__slab *slab, uint32_t i, enum pass pass)
-{
-    if (pass == PASS_AHEAD)
-        return slab->ahead[i].generation & 1;
-    const struct gmr__record *now = &slab->now[i];
-    if (!(now->generation & 1))
-        return false;
-    bool same = i < slab->ahead_count && memcmp(now, &slab->ahead[i], sizeof(*now)) == 0;
-    bool counted = now->home & GMR__RECORD_COUNTED;
-    /* An odd count: it runs, or ran when it was copied. */
-    if (pass == PASS_CHANGED)
-        return !same || (counted && now->switches & 1);
-    return same && !counted;
-}
-
+/* Copies what belongs to the records of one class. */
 static void copy_pass(struct gmr__green *green, struct gmr__reader *reader, struct gmr__copy_batch *batch,
-                      enum pass pass)
+                      enum gmr__record_class class)
 {
     for (size_t r = 0; r < reader->root_count; r++) {
         for (size_t s = 0; s < reader->roots[r].slab_count; s++) {
             struct gmr__slab *slab = reader->roots[r].slabs[s];
-            for (uint32_t i = 0; i < slab->count; i++) {
-                if (!wanted(slab, i, pass))
+            for (uint32_t i = 0; slab->class_count[class] && i < slab->count; i++) {
+                if (slab->class[i] != class)
                     continue;
-                struct gmr__record *record = pass == PASS_AHEAD ? &slab->ahead[i] : &slab->now[i];
+                struct gmr__record *record = &slab->records[i];
                 const struct gmr__shape *shape = gmr__reader_shape(green, reader, record, &slab->copied[i]);
                 if (!shape)
                     continue;
@@ -290,7 +273,7 @@ static void find_lua(struct gmr__green *green, struct gmr__reader *reader)
         for (size_t s = 0; s < reader->roots[r].slab_count; s++) {
             struct gmr__slab *slab = reader->roots[r].slabs[s];
             for (uint32_t i = 0; i < slab->count; i++) {
-                const struct gmr__record *record = &slab->ahead[i];
+                const struct gmr__record *record = &slab->records[i];
                 struct gmr__copied *copied = &slab->copied[i];
                 if (!(record->generation & 1) || !(record->home & GMR__RECORD_DETAIL) || !copied->detail ||
                     copied->detail->language_kind != GMR__LANGUAGE_READER)
@@ -308,15 +291,11 @@ void gmr__reader_copy_ahead(struct gmr__green *green, struct gmr__reader *reader
     struct gmr__copy_batch *batch = batch_memory(green, reader);
     if (!batch)
         return;
-    copy_pass(green, reader, batch, PASS_AHEAD);
+    copy_pass(green, reader, batch, GMR__RECORD_UNSURE);
     find_lua(green, reader);
     if (reader->lua)
         gmr__lua_ahead(green, reader->lua);
-    /* What the stop will write to is touched now. */
-    for (size_t r = 0; r < reader->root_count; r++)
-        for (size_t s = 0; s < reader->roots[r].slab_count; s++)
-            memcpy(reader->roots[r].slabs[s]->now, reader->roots[r].slabs[s]->ahead,
-                   reader->roots[r].slabs[s]->count * sizeof(struct gmr__record));
+    /* What the stop may write to is touched now. */
     if (!reader->reserve && (reader->reserve = gmr__arena_alloc(&green->arena, RESERVE_BYTES))) {
         memset(reader->reserve, 1, RESERVE_BYTES);
         reader->reserve_left = RESERVE_BYTES;
@@ -328,15 +307,7 @@ void gmr__reader_copy_stopped(struct gmr__green *green, struct gmr__reader *read
     struct gmr__copy_batch *batch = batch_memory(green, reader);
     if (!batch)
         return;
-    /* Unchanged and counted: the copy made ahead is what stands there now. */
-    for (size_t r = 0; r < reader->root_count; r++)
-        for (size_t s = 0; s < reader->roots[r].slab_count; s++) {
-            struct gmr__slab *slab = reader->roots[r].slabs[s];
-            for (uint32_t i = 0; i < slab->count; i++)
-                slab->copied[i].fresh =
-                    slab->now[i].generation & 1 && !wanted(slab, i, PASS_CHANGED) && !wanted(slab, i, PASS_UNSURE);
-        }
-    copy_pass(green, reader, batch, PASS_CHANGED);
+    copy_pass(green, reader, batch, GMR__RECORD_CHANGED);
     if (!gmr__green_out_of_time(green))
-        copy_pass(green, reader, batch, PASS_UNSURE);
+        copy_pass(green, reader, batch, GMR__RECORD_UNSURE);
 }

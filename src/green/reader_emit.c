@@ -23,6 +23,7 @@ struct emitter {
     struct carrier *carriers; /* sorted by sp */
     size_t carrier_count;
     uint64_t bad_records, bad_contexts, approximate, late;
+    bool settled;              /* the copy of the one at hand was made ahead, and stands */
     uint64_t code[CODE_CACHE]; /* addresses known to be code */
 };
 
@@ -223,7 +224,7 @@ static void put_suspended(struct emitter *e, const struct gmr__shape *shape, con
     else
         t->copy = (struct gmr__segment){copied->stack_start, copied->stack_got, copied->stack};
     t->copy_lasts = true;
-    t->approximate = e->reader->stopped && !copied->fresh;
+    t->approximate = e->reader->stopped && !copied->fresh && !e->settled;
     e->approximate += t->approximate;
 }
 
@@ -261,7 +262,7 @@ static int emit_one(void *userdata, const struct gmr__shape *shape, const struct
 
 static int emit_record(struct emitter *e, const struct gmr__slab *slab, uint32_t i)
 {
-    const struct gmr__record *record = e->reader->stopped ? &slab->now[i] : &slab->ahead[i];
+    const struct gmr__record *record = &slab->records[i];
     const struct gmr__copied *copied = &slab->copied[i];
     if (!(record->generation & 1) || copied->lua)
         return 0;
@@ -282,6 +283,7 @@ static int emit_record(struct emitter *e, const struct gmr__slab *slab, uint32_t
     };
     if (record->home & GMR__RECORD_DETAIL && copied->detail)
         put_detail(e, copied->detail, &t);
+    e->settled = slab->class[i] == GMR__RECORD_SETTLED;
     return emit_one(e, shape, record, copied, &t);
 }
 
@@ -328,6 +330,7 @@ int gmr__reader_emit(struct gmr__green *green, struct gmr__reader *reader)
                 error = error ? error : one;
             }
     }
+    e->settled = false;
     int lists = gmr__reader_emit_lists(green, reader, emit_one, e);
     error = error ? error : lists;
     put_notes(e, left_out);

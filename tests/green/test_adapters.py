@@ -2,6 +2,7 @@
 """Green threads that programs tell of: each target is a real program on a real library, its frames are checked one by one."""
 import os
 import pathlib
+import re
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e"))
@@ -123,6 +124,51 @@ def lua(t):
             check(frames[0][0] == "wait_for_ever" and frames[1] == ("main chunk", "script.lua", 17), frames)
         if thread["state"] == "new":
             check(language_calls(document, thread) == [("function <script.lua:5>", "script.lua", 5)], language_calls(document, thread))
+
+
+def many(t, *arguments):
+    count = t.tmp / "count"
+    path = BUILD / "tests" / "green" / "target_many"
+    process = t.spawn([path, *map(str, arguments)], env=t.environment(GREEN_COUNT=str(count)))
+    t.wait(lambda: "ready" in process.stdout_text(), "the target to be ready", alive=process)
+    return process, count
+
+
+def check_not_torn(document, thread):
+    """step, then 1 to 13 times down, then body: no other list of frames can be. Who runs may be anywhere in between."""
+    names = functions(document, thread)
+    text = " ".join(names)
+    check(re.fullmatch(r"(test_switch )?(step )?(down ){1,13}body" if thread["state"] != "running" else
+                       r"(test_switch )?(step )?(down ){0,13}body", text), thread, text)
+
+
+@suite.test
+def no_stack_is_torn(t):
+    """Reports by the dozen while every green thread switches at full speed."""
+    for options in ([], ["counted"]):
+        process, count = many(t, 60, 5, 1000, "spin", *options)
+        for _ in range(25):
+            document, threads = green_threads(t, process)
+            check(len(threads) == 60, len(threads))
+            for thread in threads:
+                check("problem" not in thread and "approximate" not in thread, thread)
+                check_not_torn(document, thread)
+            check(sum(thread["state"] == "running" for thread in threads) <= 1, threads)
+        check(process.stop() == 0, "the target ended with", process.popen.returncode)
+        check(int(count.read_text()) > 10000, count.read_text())
+
+
+@suite.test
+def thirty_thousand(t):
+    process, _ = many(t, 30000, 11, 10, "spin", "counted")
+    text = t.gmr("report", process.pid, "--sections", "green_threads").stdout
+    check("30000 green threads" in text and "Green Threads  " in text and "step" in text, text[:3000])
+    check(text.count("------  ") < 40, "identical stacks are printed once", text[:3000])
+    document, threads = green_threads(t, process)
+    check(len(threads) == 30000 and len({thread["id"] for thread in threads}) == 30000, len(threads))
+    check(len(document["stacks"]) < 40, len(document["stacks"]))
+    for thread in threads[::997]:
+        check_not_torn(document, thread)
 
 
 suite.main()
