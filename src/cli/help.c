@@ -115,7 +115,10 @@ static const char scrub[] =
 static const char doctor[] =
     "usage: gmr doctor [PID]\n"
     "\n"
-    "Tells which way of taking a report would work here (of PID), what is missing, and how to get it.\n";
+    "Tells which way of taking a report would work here (of PID), what is missing, and how to get it. The process is not\n"
+    "touched: tracing is tried on a child of gmr's own.\n"
+    "\n"
+    "exit status: 0 a whole report can be taken; 1 only a part; 3, 4, 5 as for the others\n";
 
 static const char help[] = "usage: gmr help [COMMAND]\n";
 

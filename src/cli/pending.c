@@ -12,4 +12,3 @@
         return gmr__fail(GMR__EXIT_FAILED, NULL, "gmr " #name " is not in this build"); \
     }
 PENDING_COMMAND(symbolize)
-PENDING_COMMAND(doctor)

@@ -14,6 +14,8 @@
 #include <unistd.h>
 
 #include "cli/cli.h"
+#include "section/secrets.h"
+#include "sys/buf.h"
 #include "sys/sys.h"
 
 #define PF_KTHREAD \
@@ -157,19 +159,29 @@ static int match(void *userdata, pid_t pid)
     return 0;
 }
 
+/* Joined by blanks; a terminal must not see control bytes, nor anybody a password. */
+static void add_argument(void *userdata, const char *text, size_t bytes)
+{
+    struct gmr__buf *line = userdata;
+    for (size_t i = 0; i < bytes; i++)
+        gmr__buf_char(line, isprint((unsigned char)text[i]) ? text[i] : '?');
+    gmr__buf_char(line, ' ');
+}
+
 static void show_match(pid_t pid)
 {
-    char path[64], text[256];
+    char path[64], text[1024], shown[1024];
     struct gmr__process process;
+    struct gmr__buf line;
     if (gmr__process_read(pid, &process) < 0)
         return;
     snprintf(path, sizeof(path), "/proc/%d/cmdline", (int)pid);
     ssize_t got = gmr__read_file(path, text, sizeof(text));
-    for (ssize_t i = 0; i + 1 < got; i++) /* arguments end in NUL; a terminal must not see control bytes */
-        if (!isprint((unsigned char)text[i]))
-            text[i] = ' ';
+    gmr__buf_init(&line, shown, sizeof(shown));
+    if (got > 0)
+        gmr__each_argument(text, (size_t)got, got == sizeof(text) - 1, add_argument, &line);
     fprintf(stderr, "     %8d  parent %-8d uid %-6u %.60s\n", (int)pid, (int)process.parent, process.uid,
-            got > 0 ? text : process.comm);
+            got > 0 ? shown : process.comm);
 }
 
 static int find_by_name(const char *name, struct gmr__process *process)
