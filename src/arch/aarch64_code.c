@@ -33,6 +33,21 @@ bool gmr__arch_is_sigreturn(const unsigned char *code)
     return memcmp(code, vdso, sizeof(vdso)) == 0;
 }
 
+/* [bti c] adrp x16, page; ldr x17, [x16, offset] */
+bool gmr__arch_plt_stub(const unsigned char *code, size_t bytes, uint64_t address, uint64_t *slot)
+{
+    uint32_t word[3] = {0};
+    memcpy(word, code, bytes < sizeof(word) ? bytes : sizeof(word));
+    unsigned at = word[0] == 0xd503245f;
+    if (bytes < (at + 2) * sizeof(word[0]) || (word[at] & 0x9f00001f) != 0x90000010 ||
+        (word[at + 1] & 0xffc003ff) != 0xf9400211)
+        return false;
+    uint64_t field = (uint64_t)(word[at] >> 5 & 0x7ffff) << 2 | (word[at] >> 29 & 3);
+    int64_t pages = (int64_t)(field << 43) >> 43;
+    *slot = ((address + at * 4) & ~UINT64_C(4095)) + (uint64_t)(pages * 4096) + (word[at + 1] >> 10 & 0xfff) * 8;
+    return true;
+}
+
 bool gmr__arch_stub_slot(const unsigned char *code, uint64_t address, uint64_t *slot)
 {
     (void)code;

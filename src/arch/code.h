@@ -31,5 +31,7 @@ extern const unsigned gmr__arch_sigreturn_context;
 extern const unsigned gmr__arch_ucontext_bytes; /* that gmr__arch_regs_from_ucontext wants to see */
 /* The return address of a function that has done nothing yet stands in a register (its DWARF number), or -1: on top of the stack. */
 extern const int gmr__arch_link;
+/* Is this a stub of the procedure linkage table? code: at `address`, of `bytes` in all. *slot: the address of the pointer that it jumps through. */
+bool gmr__arch_plt_stub(const unsigned char *code, size_t bytes, uint64_t address, uint64_t *slot);
 
 #endif

@@ -56,17 +56,26 @@ bool gmr__arch_is_sigreturn(const unsigned char *code)
            memcmp(code, short_form, sizeof(short_form)) == 0;
 }
 
+/* [endbr64] [bnd] jmp *displacement(%rip) */
+bool gmr__arch_plt_stub(const unsigned char *code, size_t bytes, uint64_t address, uint64_t *slot)
+{
+    static const unsigned char endbr64[] = {0xf3, 0x0f, 0x1e, 0xfa};
+    size_t at = 0;
+    int32_t displacement;
+    if (bytes >= sizeof(endbr64) && memcmp(code, endbr64, sizeof(endbr64)) == 0)
+        at = sizeof(endbr64);
+    if (at < bytes && code[at] == 0xf2)
+        at++;
+    if (bytes < at + 6 || code[at] != 0xff || code[at + 1] != 0x25)
+        return false;
+    memcpy(&displacement, code + at + 2, sizeof(displacement));
+    *slot = address + at + 6 + (uint64_t)(int64_t)displacement;
+    return true;
+}
+
 bool gmr__arch_stub_slot(const unsigned char *code, uint64_t address, uint64_t *slot)
 {
-    static const unsigned char endbr[] = {0xf3, 0x0f, 0x1e, 0xfa};
-    int32_t distance;
-    unsigned at = memcmp(code, endbr, sizeof(endbr)) == 0 ? 4 : 0;
-    at += code[at] == 0xf2; /* bnd */
-    if (code[at] != 0xff || code[at + 1] != 0x25)
-        return false;
-    memcpy(&distance, code + at + 2, sizeof(distance));
-    *slot = address + at + 6 + (uint64_t)(int64_t)distance;
-    return true;
+    return gmr__arch_plt_stub(code, GMR__STUB_BYTES, address, slot);
 }
 
 /* gcc ends such a function with pop %rbp; lea -8(%r10), %rsp; ret, and says until the end that rbp stands at 0(%rbp). */

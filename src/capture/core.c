@@ -43,7 +43,7 @@ static int read_core(const struct gmr__snapshot *snapshot, uint64_t address, voi
     while (bytes > 0) {
         const struct gmr__core_segment *segment = segment_at(core, address);
         if (!segment || address - segment->start >= segment->present)
-            return -EFAULT;
+            return core->read_file ? core->read_file(core->read_file_data, address, at, bytes) : -EFAULT;
         uint64_t offset = address - segment->start;
         size_t part = segment->present - offset < bytes ? (size_t)(segment->present - offset) : bytes;
         memcpy(at, segment->bytes + offset, part);

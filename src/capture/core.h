@@ -31,6 +31,9 @@ struct gmr__core {
     size_t size;
     struct gmr__core_segment *segments; /* sorted by address */
     size_t segment_count;
+    /* What the core does not hold but a file of the program's does: set once the modules are known. 0 or -EFAULT. */
+    int (*read_file)(void *userdata, uint64_t address, void *to, size_t bytes);
+    void *read_file_data;
 };
 
 /*

@@ -271,6 +271,11 @@ static void warn_of_another(const struct arguments *arguments, const struct gmr_
                   arguments->executable);
 }
 
+static int read_file(void *modules, uint64_t address, void *to, size_t bytes)
+{
+    return gmr__modules_read(modules, address, to, bytes);
+}
+
 static int report_core(const struct arguments *arguments, struct gmr__core *core)
 {
     struct gmr__output output;
@@ -287,6 +292,9 @@ static int report_core(const struct arguments *arguments, struct gmr__core *core
                     .cache_directory = arguments->no_cache ? NULL : gmr__symbol_cache_directory(cache, sizeof(cache)),
                     .debuginfod_urls = arguments->debuginfod_urls},
     };
+    analysis_options.modules = gmr__modules_new(core->snapshot);
+    core->read_file_data = analysis_options.modules;
+    core->read_file = analysis_options.modules ? read_file : NULL;
     struct gmr__analysis *analysis = gmr__analysis_new(core->snapshot, &analysis_options);
     if (analysis) {
         warn_of_another(arguments, core, analysis);

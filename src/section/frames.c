@@ -105,12 +105,10 @@ static void emit_language(struct lines *lines, bool all)
     }
 }
 
-static void emit_native(struct lines *lines, const struct gmr__frame *frame)
+static void emit_symbols(struct lines *lines, const struct gmr__frame *frame, const struct gmr__resolved *resolved)
 {
-    /* A trampoline was returned to by nobody: its pc is looked up as it stands. */
     bool exact = frame->activation || frame->signal_frame;
     struct gmr__line line = {.pc = frame->pc, .guessed = frame->guessed, .signal_frame = frame->signal_frame};
-    const struct gmr__resolved *resolved = gmr__symbolize(lines->analysis->symbolizer, frame->pc - !exact);
     if (!resolved) {
         emit(lines, &line);
         return;
@@ -131,6 +129,24 @@ static void emit_native(struct lines *lines, const struct gmr__frame *frame)
     }
 }
 
+static void emit_native(struct lines *lines, const struct gmr__frame *frame)
+{
+    /* A trampoline was returned to by nobody: its pc is looked up as it stands. */
+    bool exact = frame->activation || frame->signal_frame;
+    emit_symbols(lines, frame, gmr__symbolize(lines->analysis->symbolizer, frame->pc - !exact));
+}
+
+/* Functions that have jumped to the frame's before it returned to `caller`. */
+static void emit_tail_calls(struct lines *lines, const struct gmr__frame *frame, const struct gmr__frame *caller)
+{
+    const struct gmr__tail_call *calls;
+    if (frame->signal_frame || caller->signal_frame || caller->activation || caller->guessed)
+        return;
+    size_t count = gmr__symbolize_tail_calls(lines->analysis->symbolizer, caller->pc, frame->pc - !frame->activation, &calls);
+    for (size_t i = 0; i < count; i++)
+        emit_symbols(lines, &(struct gmr__frame){.pc = calls[i].pc}, calls[i].resolved);
+}
+
 void gmr__stack_lines(const struct gmr__analysis *analysis, struct gmr__report_stack stack,
                       bool (*to)(void *userdata, const struct gmr__line *line), void *userdata)
 {
@@ -144,6 +160,8 @@ void gmr__stack_lines(const struct gmr__analysis *analysis, struct gmr__report_s
         if (between && frame->pc >= language->interpreter_low && frame->pc < language->interpreter_high)
             emit_language(&lines, false);
         emit_native(&lines, frame);
+        if (i + 1 < stack.native->frame_count)
+            emit_tail_calls(&lines, frame, frame + 1);
     }
     emit_language(&lines, true);
 }

@@ -39,7 +39,7 @@ static bool demangle_with(int (*demangler)(const char *, int, demangle_callbackr
     return true;
 }
 
-void gmr__demangle(const char *name, char *text, size_t cap)
+static void demangle(const char *name, char *text, size_t cap)
 {
     size_t length = strnlen(name, MAX_MANGLED);
     if (name[0] == '_' && (name[1] == 'Z' || name[1] == 'R' || name[1] == '_') && length < MAX_MANGLED) {
@@ -54,4 +54,18 @@ void gmr__demangle(const char *name, char *text, size_t cap)
         length = cap - 1;
     memcpy(text, name, length);
     text[length] = 0;
+}
+
+void gmr__demangle(const char *name, char *text, size_t cap)
+{
+    static const char plt[] = "@plt";
+    size_t length = strnlen(name, MAX_MANGLED), mark = sizeof(plt) - 1;
+    char function[MAX_MANGLED];
+    demangle(name, text, cap);
+    if (length <= mark || length == MAX_MANGLED || strcmp(name + length - mark, plt) != 0)
+        return;
+    memcpy(function, name, length - mark); /* a stub of the procedure linkage table: "function@plt" is its name */
+    function[length - mark] = 0;
+    demangle(function, text, cap - mark);
+    memcpy(text + strlen(text), plt, sizeof(plt));
 }

@@ -85,8 +85,10 @@ static size_t put(char *text, size_t used, size_t cap, const char *part)
     return used + length;
 }
 
+static void put_name(Dwarf_Die *die, int language, int depth, char *text, size_t cap);
+
 /* "space::Class::" before a name that has no linkage name. */
-static size_t put_scopes(Dwarf_Die *function, char *text, size_t cap)
+static size_t put_scopes(Dwarf_Die *function, int language, int depth, char *text, size_t cap)
 {
     Dwarf_Die die = *function, *scopes = NULL;
     size_t used = 0;
@@ -97,9 +99,12 @@ static size_t put_scopes(Dwarf_Die *function, char *text, size_t cap)
         const char *name = dwarf_diename(&scopes[i]);
         if (tag == DW_TAG_namespace) {
             used = put(text, used, cap, name ? name : "(anonymous namespace)");
+        } else if (tag == DW_TAG_subprogram && name) { /* a class within a function, most often a lambda's */
+            put_name(&scopes[i], language, depth + 1, text, cap);
+            used = strlen(text);
         } else if (tag == DW_TAG_structure_type || tag == DW_TAG_class_type || tag == DW_TAG_union_type ||
                    tag == DW_TAG_enumeration_type) {
-            used = put(text, used, cap, name ? name : "{unnamed type}");
+            used = put(text, used, cap, name ? name : "{lambda}");
         } else {
             continue;
         }
@@ -110,7 +115,7 @@ static size_t put_scopes(Dwarf_Die *function, char *text, size_t cap)
     return used;
 }
 
-static void put_name(Dwarf_Die *die, int language, char *text, size_t cap)
+static void put_name(Dwarf_Die *die, int language, int depth, char *text, size_t cap)
 {
     Dwarf_Attribute attribute;
     text[0] = 0;
@@ -124,7 +129,7 @@ static void put_name(Dwarf_Die *die, int language, char *text, size_t cap)
     const char *name = dwarf_formstring(dwarf_attr_integrate(die, DW_AT_name, &attribute));
     if (!name)
         return;
-    size_t used = qualifies(language) ? put_scopes(die, text, cap) : 0;
+    size_t used = qualifies(language) && depth < 4 ? put_scopes(die, language, depth, text, cap) : 0;
     put(text, used, cap, name);
 }
 
@@ -213,6 +218,7 @@ bool gmr__dwarf_info_find(struct gmr__dwarf_info *info, uint64_t address,
                           void (*each)(void *userdata, const struct gmr__dwarf_frame *frame), void *userdata)
 {
     Dwarf_Die scopes[GMR__MAX_INLINES], function;
+    Dwarf_Addr entry;
     struct gmr__dwarf_frame frame = {0};
     address -= info->dwarf.delta;
     struct gmr__unit *unit = gmr__units_find(&info->units, address);
@@ -229,9 +235,42 @@ bool gmr__dwarf_info_find(struct gmr__dwarf_info *info, uint64_t address,
     for (int i = descend(&function, address, scopes) - 1; i >= 0; i--) {
         frame.inlined = i > 0;
         frame.start = i > 0 ? 0 : start_of(&function, address) + info->dwarf.delta;
-        put_name(&scopes[i], unit->language, frame.function, sizeof(frame.function));
+        if (i == 0 && dwarf_entrypc(&function, &entry) == 0)
+            frame.entry = entry + info->dwarf.delta;
+        put_name(&scopes[i], unit->language, 0, frame.function, sizeof(frame.function));
         each(userdata, &frame);
         call_place(unit, &scopes[i], &frame);
     }
     return true;
+}
+
+const struct gmr__call_sites *gmr__dwarf_info_calls(struct gmr__dwarf_info *info, uint64_t address)
+{
+    Dwarf_Die function;
+    address -= info->dwarf.delta;
+    struct gmr__unit *unit = gmr__units_find(&info->units, address);
+    if (!unit || !gmr__unit_function(unit, address, &function))
+        return NULL;
+    for (size_t i = 0; i < unit->calls_count; i++) {
+        if (unit->calls[i]->function == dwarf_dieoffset(&function))
+            return unit->calls[i];
+    }
+    struct gmr__call_sites **calls = realloc(unit->calls, (unit->calls_count + 1) * sizeof(struct gmr__call_sites *));
+    if (!calls)
+        return NULL;
+    unit->calls = calls;
+    struct gmr__call_sites *sites = malloc(sizeof(*sites));
+    if (!sites || !gmr__dwarf_calls_read(&function, sites)) {
+        if (sites)
+            free(sites->list);
+        free(sites);
+        return NULL;
+    }
+    unit->calls[unit->calls_count++] = sites;
+    return sites;
+}
+
+uint64_t gmr__dwarf_info_delta(const struct gmr__dwarf_info *info)
+{
+    return info->dwarf.delta;
 }

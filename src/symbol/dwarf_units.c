@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "symbol/dwarf_calls.h"
+
 #define MAX_UNITS ((size_t)1 << 20)
 #define MAX_DIES ((size_t)1 << 22)
 #define MAX_DEPTH 32
@@ -204,6 +206,11 @@ bool gmr__unit_function(struct gmr__unit *unit, uint64_t address, Dwarf_Die *die
 void gmr__units_free(struct gmr__units *units)
 {
     for (size_t i = 0; i < units->count; i++) {
+        for (size_t k = 0; k < units->list[i]->calls_count; k++) {
+            free(units->list[i]->calls[k]->list);
+            free(units->list[i]->calls[k]);
+        }
+        free(units->list[i]->calls);
         free(units->list[i]->functions.list);
         free(units->list[i]);
     }

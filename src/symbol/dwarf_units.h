@@ -20,13 +20,17 @@ void gmr__ranges_sort(struct gmr__ranges *ranges);
 /* The narrowest range that begins last and holds address; NULL: none. Sorted ranges only. */
 const struct gmr__range *gmr__ranges_find(const struct gmr__ranges *ranges, uint64_t address);
 
+struct gmr__call_sites;
+
 struct gmr__unit {
     Dwarf_Off offset;
     Dwarf_Die die;   /* root of its tree; with -gsplit-dwarf in the .dwo file */
     Dwarf_Die lines; /* the unit that has the line table: the same or its skeleton */
     int language;
-    struct gmr__ranges functions; /* value: offset of the DIE */
-    bool nested;                  /* functions within functions are in the index */
+    struct gmr__ranges functions;   /* value: offset of the DIE */
+    bool nested;                    /* functions within functions are in the index */
+    struct gmr__call_sites **calls; /* of the functions asked for so far */
+    size_t calls_count;
 };
 
 struct gmr__units {

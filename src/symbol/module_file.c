@@ -182,3 +182,19 @@ struct gmr__elf_file *gmr__module_file(struct gmr__module_data *m)
     }
     return m->file;
 }
+
+int gmr__modules_read(struct gmr__modules *modules, uint64_t address, void *to, size_t bytes)
+{
+    struct gmr__module_data *m = (struct gmr__module_data *)gmr__modules_find(modules, address);
+    struct gmr__elf_file *file = m ? gmr__module_file(m) : NULL;
+    if (!file || file->fd < 0)
+        return -EFAULT;
+    uint64_t vaddr = address - m->module.bias;
+    for (unsigned i = 0; i < m->header.phdr_count; i++) {
+        const Elf64_Phdr *p = &m->header.phdrs[i];
+        if (p->p_type == PT_LOAD && !(p->p_flags & PF_W) && vaddr >= p->p_vaddr && vaddr - p->p_vaddr < p->p_filesz &&
+            bytes <= p->p_filesz - (vaddr - p->p_vaddr))
+            return read_fd(&file->fd, p->p_offset + (vaddr - p->p_vaddr), to, bytes) < 0 ? -EFAULT : 0;
+    }
+    return -EFAULT;
+}

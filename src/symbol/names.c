@@ -10,11 +10,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "symbol/plt.h"
+
 #define MAX_SYMBOLS ((size_t)16 << 20)
 #define MAX_WALK 1000
 
 struct entry {
     uint64_t start, size;
+    uint64_t end; /* of its section: a label without a size reaches no further */
     const char *name;
     unsigned rank; /* among symbols of the same address, the highest is shown */
 };
@@ -22,6 +25,7 @@ struct entry {
 struct gmr__names {
     struct entry *entries; /* by start, then rank */
     size_t count, cap;
+    char *plt; /* text of the stubs' names */
 };
 
 static int compare(const void *a, const void *b)
@@ -38,14 +42,12 @@ static int compare(const void *a, const void *b)
 
 static unsigned rank_of(const char *name, unsigned info)
 {
-    unsigned bind = GELF_ST_BIND(info), rank = 0;
+    unsigned bind = GELF_ST_BIND(info);
+    /* The plain name before the reserved one, whatever its binding: `poll` (weak) before `__poll` (global). */
+    unsigned rank = name[0] != '_' ? 20 : name[1] != '_' ? 10 : 0;
     if (bind == STB_GLOBAL)
-        rank = 200;
-    else if (bind == STB_WEAK || bind == STB_GNU_UNIQUE)
-        rank = 100;
-    for (unsigned i = 0; i < 8 && name[i] != '_'; i++)
-        rank++; /* `poll` before `__poll` */
-    return rank;
+        return rank + 2;
+    return bind == STB_WEAK || bind == STB_GNU_UNIQUE ? rank + 1 : rank;
 }
 
 static bool wanted(const GElf_Sym *sym, const char *name)
@@ -59,16 +61,21 @@ static bool wanted(const GElf_Sym *sym, const char *name)
     return type == STT_NOTYPE && name[0] != '$' && name[0] != '.' && sym->st_shndx != SHN_ABS;
 }
 
-static bool executable_section(Elf *elf, const GElf_Sym *sym)
+/* False if the symbol's section holds no machine code. *end: of the section. */
+static bool executable_section(Elf *elf, const GElf_Sym *sym, uint64_t *end)
 {
     GElf_Shdr shdr;
+    *end = UINT64_MAX;
     if (sym->st_shndx >= SHN_LORESERVE)
         return true;
     Elf_Scn *scn = elf_getscn(elf, sym->st_shndx);
-    return !scn || !gelf_getshdr(scn, &shdr) || (shdr.sh_flags & SHF_EXECINSTR);
+    if (!scn || !gelf_getshdr(scn, &shdr))
+        return true;
+    *end = shdr.sh_addr + shdr.sh_size;
+    return shdr.sh_flags & SHF_EXECINSTR;
 }
 
-static bool append(struct gmr__names *names, const GElf_Sym *sym, const char *name, uint64_t delta)
+static bool append(struct gmr__names *names, const GElf_Sym *sym, const char *name, uint64_t delta, uint64_t end)
 {
     if (names->count == names->cap) {
         size_t cap = names->cap ? names->cap * 2 : 1024;
@@ -78,8 +85,11 @@ static bool append(struct gmr__names *names, const GElf_Sym *sym, const char *na
         names->entries = entries;
         names->cap = cap;
     }
-    names->entries[names->count++] = (struct entry){
-        .start = sym->st_value + delta, .size = sym->st_size, .name = name, .rank = rank_of(name, sym->st_info)};
+    names->entries[names->count++] = (struct entry){.start = sym->st_value + delta,
+                                                    .size = sym->st_size,
+                                                    .end = end == UINT64_MAX ? end : end + delta,
+                                                    .name = name,
+                                                    .rank = rank_of(name, sym->st_info)};
     return true;
 }
 
@@ -103,9 +113,11 @@ static bool read_table(struct gmr__names *names, struct gmr__elf_file *file, uns
             if (kind != STT_FUNC && kind != STT_GNU_IFUNC && kind != STT_NOTYPE)
                 continue;
             const char *name = elf_strptr(file->elf, shdr.sh_link, sym.st_name);
-            if (!wanted(&sym, name) || (kind == STT_NOTYPE && !executable_section(file->elf, &sym)))
+            uint64_t end = UINT64_MAX;
+            if (!wanted(&sym, name) || ((kind == STT_NOTYPE || sym.st_size == 0) &&
+                                        !executable_section(file->elf, &sym, &end) && kind == STT_NOTYPE))
                 continue;
-            if (!append(names, &sym, name, delta))
+            if (!append(names, &sym, name, delta, end))
                 return true;
         }
         return true;
@@ -148,9 +160,15 @@ static void read_dynamic(struct gmr__names *names, struct gmr__module_data *m)
         if (sym.st_name >= string_bytes)
             return;
         const char *name = (const char *)image + strings + sym.st_name;
-        if (wanted(&sym, name) && !append(names, &sym, name, 0))
+        if (wanted(&sym, name) && !append(names, &sym, name, 0, UINT64_MAX))
             return;
     }
+}
+
+static void add_stub(void *userdata, uint64_t address, size_t bytes, const char *name)
+{
+    GElf_Sym sym = {.st_value = address, .st_size = bytes};
+    append(userdata, &sym, name, 0, UINT64_MAX);
 }
 
 struct gmr__names *gmr__names_new(struct gmr__module_data *m)
@@ -165,6 +183,8 @@ struct gmr__names *gmr__names_new(struct gmr__module_data *m)
         if (!read_table(names, file, SHT_DYNSYM, 0) && file)
             read_dynamic(names, m);
     }
+    if (file)
+        names->plt = gmr__plt_names(file, add_stub, names);
     if (names->count)
         qsort(names->entries, names->count, sizeof(*names->entries), compare);
     return names;
@@ -174,6 +194,7 @@ void gmr__names_free(struct gmr__names *names)
 {
     if (!names)
         return;
+    free(names->plt);
     free(names->entries);
     free(names);
 }
@@ -192,7 +213,8 @@ bool gmr__names_find(const struct gmr__names *names, uint64_t address, const cha
     for (size_t i = low, steps = 0; i > 0 && steps < MAX_WALK; i--, steps++) {
         const struct entry *e = &names->entries[i - 1];
         if (e->size == 0) { /* a label, perhaps inside a function: keep looking for that */
-            sizeless = sizeless ? sizeless : e;
+            if (!sizeless && address < e->end)
+                sizeless = e;
             continue;
         }
         if (address - e->start < e->size) {
@@ -212,11 +234,19 @@ bool gmr__names_find(const struct gmr__names *names, uint64_t address, const cha
     return true;
 }
 
+/* "name" or "name@@VERSION", which is what a linker takes for it today; "name@VERSION" is an old one. */
+static bool is_named(const struct entry *entry, const char *name, size_t length)
+{
+    return strncmp(entry->name, name, length) == 0 &&
+           (entry->name[length] == 0 || (entry->name[length] == '@' && entry->name[length + 1] == '@'));
+}
+
 bool gmr__names_address(const struct gmr__names *names, const char *name, uint64_t *start)
 {
     bool found = false;
-    for (size_t i = 0; i < names->count; i++) {
-        if (strcmp(names->entries[i].name, name) != 0)
+    size_t length = strlen(name);
+    for (size_t i = 0; names && i < names->count; i++) {
+        if (!is_named(&names->entries[i], name, length))
             continue;
         if (found && names->entries[i].start != *start)
             return false;
@@ -224,4 +254,22 @@ bool gmr__names_address(const struct gmr__names *names, const char *name, uint64
         found = true;
     }
     return found;
+}
+
+bool gmr__names_has(const struct gmr__names *names, uint64_t address, const char *name)
+{
+    size_t low = 0, high = names ? names->count : 0;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (names->entries[middle].start < address)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    size_t length = strlen(name);
+    for (; names && low < names->count && names->entries[low].start == address; low++) {
+        if (is_named(&names->entries[low], name, length))
+            return true;
+    }
+    return false;
 }

@@ -33,6 +33,9 @@ const struct gmr__module *gmr__modules_find(struct gmr__modules *modules, uint64
 /* hex build id into text[65]; "" if none. Reads it from the mapped memory, so also for deleted files. */
 void gmr__module_build_id(const struct gmr__module *module, char text[65]);
 
+/* Machine code and constants from the module's verified file, for cores that don't hold them. 0 or -EFAULT. */
+int gmr__modules_read(struct gmr__modules *modules, uint64_t address, void *to, size_t bytes);
+
 /* Call-frame information for the unwinder; either may come back NULL. bias is to be added to the file's addresses. */
 void gmr__module_cfi(struct gmr__modules *modules, const struct gmr__module *module, Dwarf_CFI **eh_frame,
                      uint64_t *eh_bias, Dwarf_CFI **debug_frame, uint64_t *debug_bias);
@@ -50,6 +53,8 @@ struct gmr__resolved {
     const struct gmr__module *module; /* NULL if pc is in none */
     const struct gmr__symbol *symbols;
     size_t symbol_count; /* at least 1 */
+    uint64_t
+        entry; /* run-time address where the real function begins, also if pc is in a part split off; 0 if unknown */
 };
 
 struct gmr__symbolizer;
@@ -66,6 +71,17 @@ void gmr__symbolizer_free(struct gmr__symbolizer *symbolizer);
 
 /* lookup: pc for an activation, pc - 1 for a return address. The result lives as long as the symbolizer. NULL without memory. */
 const struct gmr__resolved *gmr__symbolize(struct gmr__symbolizer *symbolizer, uint64_t lookup);
+
+/* A function that has left the stack by jumping to the next inner one. */
+struct gmr__tail_call {
+    uint64_t pc; /* behind the jump */
+    const struct gmr__resolved *resolved;
+};
+
+/* The functions between a frame (callee_lookup: as for gmr__symbolize) and the one that return_pc returns to, innermost first, where call-site
+ * information proves them. Their number, 0 mostly. Lives as long as the symbolizer. */
+size_t gmr__symbolize_tail_calls(struct gmr__symbolizer *symbolizer, uint64_t return_pc, uint64_t callee_lookup,
+                                 const struct gmr__tail_call **list);
 
 /* The text of a source line, trimmed, if the file is at hand and not newer than the module; NULL if not. Same lifetime. */
 const char *gmr__source_line(struct gmr__symbolizer *symbolizer, const char *file, int line);

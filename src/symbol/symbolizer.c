@@ -12,6 +12,7 @@
 #include "symbol/names.h"
 #include "symbol/pool.h"
 #include "symbol/symbolizer.h"
+#include "symbol/tail_calls.h"
 
 struct gmr__symbolizer *gmr__symbolizer_new(const struct gmr__snapshot *snapshot, struct gmr__modules *modules,
                                             const struct gmr__symbolizer_options *options)
@@ -48,6 +49,7 @@ void gmr__symbolizer_free(struct gmr__symbolizer *s)
         gmr__dwarf_info_free(s->files[i].dwarf);
         gmr__names_free(s->files[i].names);
     }
+    gmr__tail_calls_free(s->tail_calls);
     gmr__perf_map_free(s->perf_map);
     gmr__sources_free(s->sources);
     gmr__pool_free(&s->pool);
@@ -90,7 +92,7 @@ struct building {
     struct gmr__symbolizer *s;
     uint64_t address; /* in the module's file */
     struct gmr__symbol symbols[GMR__MAX_INLINES];
-    uint64_t start; /* of the real function */
+    uint64_t start; /* of the real function, in the module's file */
     size_t count;
 };
 
@@ -108,12 +110,12 @@ static void add(void *userdata, const struct gmr__dwarf_frame *frame)
         .inlined = frame->inlined,
     };
     if (!frame->inlined) {
-        b->start = frame->start;
+        b->start = frame->entry;
         symbol->offset = frame->start && b->address >= frame->start ? b->address - frame->start : 0;
     }
 }
 
-static struct gmr__dwarf_info *dwarf_of(struct gmr__symbolizer *s, struct gmr__module_data *m)
+struct gmr__dwarf_info *gmr__symbolizer_dwarf(struct gmr__symbolizer *s, struct gmr__module_data *m)
 {
     struct gmr__symbol_file *file = &s->files[m->index];
     if (!file->dwarf_tried) {
@@ -159,7 +161,7 @@ static const struct gmr__resolved *resolve(struct gmr__symbolizer *s, uint64_t l
         struct gmr__module_data *m = (struct gmr__module_data *)module;
         gmr__module_file(m); /* may correct the bias */
         b.address = lookup - module->bias;
-        struct gmr__dwarf_info *dwarf = s->options.no_lines ? NULL : dwarf_of(s, m);
+        struct gmr__dwarf_info *dwarf = s->options.no_lines ? NULL : gmr__symbolizer_dwarf(s, m);
         if (dwarf)
             gmr__dwarf_info_find(dwarf, b.address, add, &b);
         if (b.count == 0 || !b.symbols[b.count - 1].function || b.symbols[b.count - 1].inlined)
@@ -177,7 +179,7 @@ static const struct gmr__resolved *resolve(struct gmr__symbolizer *s, uint64_t l
     if (!resolved || !symbols)
         return NULL;
     memcpy(symbols, b.symbols, b.count * sizeof(*symbols));
-    *resolved = (struct gmr__resolved){module, symbols, b.count};
+    *resolved = (struct gmr__resolved){module, symbols, b.count, module && b.start ? b.start + module->bias : 0};
     return resolved;
 }
 

@@ -11,6 +11,7 @@
 
 struct gmr__perf_map;
 struct gmr__sources;
+struct gmr__tail_calls;
 
 struct gmr__symbol_slot {
     uint64_t lookup;
@@ -33,8 +34,11 @@ struct gmr__symbolizer {
     struct gmr__symbol_file *files;
     struct gmr__perf_map *perf_map;
     struct gmr__sources *sources;
+    struct gmr__tail_calls *tail_calls;
 };
 
+/* Both may be NULL, each is opened once. */
+struct gmr__dwarf_info *gmr__symbolizer_dwarf(struct gmr__symbolizer *symbolizer, struct gmr__module_data *module);
 struct gmr__names *gmr__symbolizer_names(struct gmr__symbolizer *symbolizer, struct gmr__module_data *module);
 
 /* --- perf_map.c: the list that JIT compilers write for perf. NULL: no name. */
