@@ -9,6 +9,7 @@
  * (a vfork parent, uninterruptible sleep) can't be detached; it is released when this process ends.
  */
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/ptrace.h>
 #include <sys/wait.h>
@@ -51,15 +52,25 @@ bool gmr__stop_ask(struct gmr__tracer *tracer, size_t index)
     return true;
 }
 
-enum gmr__stop gmr__stop_wait(pid_t tid, uint64_t deadline_ns, int *signal)
+int gmr__stop_signal(struct gmr__thread *thread, int status)
+{
+    if (status >> 16 != PTRACE_STOP_EVENT)
+        return WSTOPSIG(status);
+    /* A group stop (SIGSTOP): released, it goes back into it; a look at /proc in that moment shows it running. */
+    if (WSTOPSIG(status) != SIGTRAP)
+        thread->state = 'T';
+    return 0;
+}
+
+enum gmr__stop gmr__stop_wait(struct gmr__thread *thread, uint64_t deadline_ns, int *signal)
 {
     for (;;) {
         int status;
-        pid_t got = waitpid(tid, &status, __WALL); /* the tracer's ticking timer interrupts it */
-        if (got == tid) {
+        pid_t got = waitpid(thread->tid, &status, __WALL); /* the tracer's ticking timer interrupts it */
+        if (got == thread->tid) {
             if (!WIFSTOPPED(status))
                 return GMR__STOP_GONE;
-            *signal = status >> 16 == PTRACE_STOP_EVENT ? 0 : WSTOPSIG(status);
+            *signal = gmr__stop_signal(thread, status);
             return GMR__STOP_STANDS;
         }
         if (got < 0 && errno != EINTR)

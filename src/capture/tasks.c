@@ -61,6 +61,18 @@ static void read_wchan(struct gmr__tracer *tracer, struct gmr__thread *thread)
         thread->wchan[0] = '\0';
 }
 
+/* The call of a thread that may not stop, so that its registers can't be asked. "running" and the like: none. */
+static void read_call(struct gmr__tracer *tracer, struct gmr__thread *thread)
+{
+    char text[128];
+    const char *at = text;
+    uint64_t number;
+    if (thread->state == 'D' &&
+        gmr__proc_read(tracer->proc, tracer->snapshot->pid, thread->tid, "syscall", text, sizeof(text)) > 0 &&
+        gmr__parse_uint(&at, &number) && number < 10000)
+        thread->syscall = (int64_t)number;
+}
+
 /* False: it is gone already. */
 static bool describe(struct gmr__tracer *tracer, pid_t tid, struct gmr__thread *thread)
 {
@@ -75,6 +87,7 @@ static bool describe(struct gmr__tracer *tracer, pid_t tid, struct gmr__thread *
     thread->stime_ticks = stat.stime;
     thread->processor = stat.processor;
     read_wchan(tracer, thread);
+    read_call(tracer, thread);
     gmr__task_hopeless(thread, stat.flags);
     return true;
 }

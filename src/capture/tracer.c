@@ -17,13 +17,13 @@
 #include <sys/time.h>
 #include <sys/wait.h>
 
+#include "arch/calls.h"
 #include "capture/tracer.h"
 #include "sys/sys.h"
 
 #define TICK_US 5000       /* how often a wait looks at its deadline */
 #define PATIENT_TIMEOUTS 4 /* threads waited for one by one before the rest is waited for together */
 #define MAX_ROUNDS 64      /* of listing threads */
-#define PTRACE_STOP_EVENT 128
 
 static void nothing(int signal)
 {
@@ -52,7 +52,8 @@ static bool out_of_time(struct gmr__tracer *tracer)
 static void set_unstoppable(struct gmr__thread *thread)
 {
     thread->quality = GMR__THREAD_NO_STACK;
-    if (thread->state == 'D' && strstr(thread->wchan, "vfork"))
+    const char *call = gmr__arch_call_name((long)thread->syscall);
+    if (thread->state == 'D' && call && (strcmp(call, "vfork") == 0 || strncmp(call, "clone", 5) == 0))
         thread->reason =
             "it can't be stopped: it waits until the child it made with vfork starts another program or ends";
     else if (thread->state == 'D')
@@ -92,7 +93,7 @@ static ptrdiff_t next_stopped(struct gmr__tracer *tracer, int flags, int *signal
             continue;
         size_t index = index_of(tracer, tid);
         *stands = WIFSTOPPED(status);
-        *signal = *stands && status >> 16 != PTRACE_STOP_EVENT ? WSTOPSIG(status) : 0;
+        *signal = *stands ? gmr__stop_signal(&tracer->state->threads[index], status) : 0;
         return (ptrdiff_t)index;
     }
 }
@@ -151,7 +152,7 @@ static void capture_one(struct gmr__tracer *tracer, size_t index)
     if (!patient && postpone(tracer, index, since_ns))
         return;
     int signal = 0;
-    switch (gmr__stop_wait(thread->tid, since_ns + tracer->thread_deadline_ns, &signal)) {
+    switch (gmr__stop_wait(thread, since_ns + tracer->thread_deadline_ns, &signal)) {
     case GMR__STOP_STANDS:
         take_and_release(tracer, index, signal, since_ns);
         break;

@@ -58,7 +58,9 @@ enum gmr__stop {
 };
 bool gmr__stop_ask(struct gmr__tracer *tracer,
                    size_t index); /* SEIZE and INTERRUPT; false: reason and quality are set */
-enum gmr__stop gmr__stop_wait(pid_t tid, uint64_t deadline_ns, int *signal);
+enum gmr__stop gmr__stop_wait(struct gmr__thread *thread, uint64_t deadline_ns, int *signal);
+/* What waitpid said of a thread that stands: the signal to hand on when it is let go, 0 if none. */
+int gmr__stop_signal(struct gmr__thread *thread, int status);
 void gmr__stop_copy(struct gmr__tracer *tracer, size_t index); /* registers, stack */
 void gmr__stop_release(struct gmr__tracer *tracer, size_t index, int signal, uint64_t since_ns);
 

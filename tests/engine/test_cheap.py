@@ -12,31 +12,11 @@ import threading
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e"))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from common import TIMEOUT, check, suite  # pylint: disable=wrong-import-position
+from engine import finish, probe, start  # pylint: disable=wrong-import-position
 
 CAPTURES = 1000 if os.environ.get("SOAK") else 200
-
-
-def probe(t, *arguments):
-    result = subprocess.run([t.build("tests/engine/probe"), *map(str, arguments)], stdout=subprocess.PIPE, timeout=TIMEOUT,
-                            encoding="utf-8", check=False)
-    check(result.stdout, "probe ended with", result.returncode)
-    return json.loads(result.stdout)
-
-
-def start(t, *argv):
-    """A helper that prints a line beginning with "ready"; its stdin and stdout are pipes."""
-    process = t.spawn([t.build(f"tests/engine/{argv[0]}"), *argv[1:]], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    check(process.popen.stdout.readline().startswith(b"ready"), argv, "did not start")
-    return process
-
-
-def finish(process):
-    """Ends its standard input; what it still printed."""
-    process.popen.stdin.close()
-    output = process.popen.stdout.read()
-    process.popen.wait(TIMEOUT)
-    return output.decode()
 
 
 class Capturing:
@@ -128,7 +108,7 @@ def a_stopped_process_is_read_and_stays_stopped(t):
     result = probe(t, "capture", holds.pid, 5)
     check(result["missing"] == 0, "stacks are missing", result)
     check({thread["state"] for thread in result["threads"]} == {"T"}, "states", result["threads"])
-    check(state(holds.pid) == "T", "it runs again:", state(holds.pid))
+    t.wait(lambda: state(holds.pid) == "T", "it to be back in its stop")
     os.kill(holds.pid, signal.SIGCONT)
     t.wait(lambda: state(holds.pid) == "S", "it to go on")
     json.loads(finish(holds))
