@@ -34,7 +34,7 @@ soak: all
 
 # Counts what the tests put gmr through, into doc/reliability.md.
 reliability: all
-	@/usr/bin/python3 tools/reliability --build $(BUILD)
+	@tools/reliability --build $(BUILD) --soak-minutes $(MINUTES) --fuzz-minutes $(MINUTES)
 
 install: all
 	@meson configure $(BUILD) -Dprefix=$(PREFIX)
