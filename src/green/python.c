@@ -97,7 +97,6 @@ static int collect(struct gmr__green *green, void *state)
     if (python->collected)
         return 0;
     python->collected = true;
-    gmr__peek_forget(&python->peek); /* what moved since must not be seen; types are read anew as needed */
     read_threads(python);
     gmr__python_walk_stopped(python);
     gmr__python_read_greenlets(python);

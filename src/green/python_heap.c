@@ -65,8 +65,8 @@ static void meet(struct gmr__python *python, uint64_t object, uint64_t type, uin
     gmr__python_type_name(python, type, green->name, sizeof(green->name));
 }
 
-/* false: it did not lead back to its head. */
-static bool walk_list(struct gmr__python *python, uint64_t head, uint64_t *order)
+/* direct: a system call an object instead of 64 KiB at a time, for short lists. false: it did not lead back to its head. */
+static bool walk_list(struct gmr__python *python, uint64_t head, bool direct, uint64_t *order)
 {
     uint64_t at = gmr__peek_word(&python->peek, head) & ~(uint64_t)FLAGS;
     uint64_t mark = 0;
@@ -80,7 +80,8 @@ static bool walk_list(struct gmr__python *python, uint64_t head, uint64_t *order
             mark_at = steps;
         }
         uint64_t words[4]; /* next, prev, reference count, type */
-        if (gmr__peek(&python->peek, at, words, sizeof(words)) != 0)
+        if (direct ? gmr__green_read(python->green, at, words, sizeof(words)) != 0
+                   : gmr__peek(&python->peek, at, words, sizeof(words)) != 0)
             return false;
         meet(python, at + HEAD_BYTES, words[3], (*order)++);
         at = words[0] & ~(uint64_t)FLAGS;
@@ -96,16 +97,17 @@ static uint64_t list_head(const struct gmr__python *python, uint64_t interpreter
 }
 
 /* Generations in `which` (bit n: n, GENERATIONS: the permanent one); the mask of those that did not lead to their end. */
-static unsigned walk(struct gmr__python *python, unsigned which)
+static unsigned walk(struct gmr__python *python, unsigned which, bool stopped)
 {
     uint64_t interpreters[MAX_INTERPRETERS];
     size_t count = gmr__python_interpreters(python, interpreters, MAX_INTERPRETERS);
     unsigned broken = 0;
-    gmr__peek_forget(&python->peek);
+    if (!stopped)
+        gmr__peek_forget(&python->peek);
     for (int g = 0; g <= GENERATIONS; g++)
         for (size_t i = 0; (which >> g & 1) && i < count; i++) {
             uint64_t order = ((uint64_t)g << 56) + ((uint64_t)i << 40);
-            if (!walk_list(python, list_head(python, interpreters[i], g), &order))
+            if (!walk_list(python, list_head(python, interpreters[i], g), stopped && g == 0, &order))
                 broken |= 1u << g;
         }
     return broken;
@@ -115,11 +117,13 @@ void gmr__python_walk_heap(struct gmr__python *python)
 {
     unsigned left = (1u << (GENERATIONS + 1)) - 1;
     for (int attempt = 0; attempt < 3 && left != 0 && !gmr__green_out_of_time(python->green); attempt++)
-        left = walk(python, left);
+        left = walk(python, left, false);
     python->broken_lists = left | 1;
+    /* Here rather than at the stop: giving back a hundred megabytes takes its time. */
+    gmr__peek_forget(&python->peek);
 }
 
 void gmr__python_walk_stopped(struct gmr__python *python)
 {
-    python->broken_lists = walk(python, python->broken_lists);
+    python->broken_lists = walk(python, python->broken_lists, true);
 }
