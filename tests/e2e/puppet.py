@@ -44,7 +44,18 @@ class Puppet:
         self.options(**options)
         result = self("setup")
         check(result == expected, "setup returned", result, self("message"))
+        self.t.wait(lambda: self.thread_names().count("gmr-runner") >= 2, "the runner and its spare", alive=self.process)
         return self
+
+    def thread_names(self):
+        names = []
+        for tid in os.listdir(f"/proc/{self.pid}/task"):
+            try:
+                with open(f"/proc/{self.pid}/task/{tid}/comm", encoding="utf-8", errors="replace") as comm:
+                    names.append(comm.read().strip())
+            except OSError:
+                pass  # it ended meanwhile
+        return names
 
     def stderr(self):
         return self.process.stderr_text()
