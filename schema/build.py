@@ -85,7 +85,12 @@ TYPES = {
 MEMBERS = {
     "package": record("", product=nullable(STRING), vendor=nullable(STRING), version=nullable(STRING), executable=STRING,
                       executable_deleted=BOOL, build_id=BUILD_ID, libgmr=nullable(STRING)),
-    "threads": many(record("id", id=UINT, name=STRING, state=STRING, syscall=STRING, wait_channel=STRING, stack=UINT, problem=STRING)),
+    "threads": many(record("id", id=UINT, name=STRING, state=STRING, syscall=STRING, wait_channel=STRING, stack=UINT, problem=STRING, crashed=BOOL)),
+    # in the report of a crash only
+    "crash": record(
+        "signal signal_name thread",
+        signal=UINT, signal_name=STRING, code=STRING, address=HEX, address_is=STRING, sender=UINT, sender_uid=UINT, message=STRING, thread=UINT,
+        thread_name=STRING, registers=map_of(HEX), stack=many(STRING)),
     "green_threads": many(record(
         "id", id=UINT, name=STRING, kind=STRING, state=STRING, wait_reason=STRING, wait_object=HEX, age_seconds=NUMBER, thread=UINT,
         idle=BOOL, discovered=BOOL, approximate=BOOL, switches=UINT, address=HEX, parent=HEX, entry=named("call"), stack_bytes=UINT,

@@ -15,6 +15,9 @@
 long gmr__clone(unsigned long flags, void *stack_top, int (*entry)(void *), void *argument, int *pidfd)
     __attribute__((visibility("hidden")));
 
+/* By DWARF number, NULL-terminated: "rax", ... */
+extern const char *const gmr__arch_register_names[];
+
 /* In a signal handler, with the context it was given: if the signal made a system call return EINTR that SA_RESTART does not cover, and nothing
  * else is to blame, the call is made again when the handler returns. True if so. The handler must run with all signals blocked. */
 bool gmr__heal_eintr(void *context);

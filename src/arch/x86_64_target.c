@@ -5,6 +5,11 @@
  */
 #include "arch/target.h"
 
+#include <stddef.h>
+
+const char *const gmr__arch_register_names[] = {"rax", "rdx", "rcx", "rbx", "rsi", "rdi", "rbp", "rsp", "r8",
+                                                "r9",  "r10", "r11", "r12", "r13", "r14", "r15", "rip", NULL};
+
 /* The child starts with the stack's end in its hands: it pops the function and its argument, and never returns to us. Only the registers
  * that the System V ABI lets a call destroy are used. */
 __asm__(".text\n"

@@ -15,6 +15,7 @@
 /* Nothing in Linux sends it and nobody handles it; see also trigger.h, where the reporter's own is blocked and read from a signalfd. */
 #define CAPTURE_SIGNAL SIGSTKFLT
 #define TRACED_SIGNAL SIGURG
+#define OVERFLOW_PAGES 64 /* how far below its stack a function that overflows it may have moved sp */
 
 enum { FREE = 0, ASKED, COPYING, FILLED };
 
@@ -27,8 +28,13 @@ void gmr__capture_context(struct gmr__slot_capture *slot, const void *ucontext)
     gmr__arch_regs_from_ucontext(&slot->regs, ucontext, SIZE_MAX);
     slot->stack_address = slot->regs.value[gmr__arch_sp] - gmr__arch_red_zone;
     slot->stack_bytes = gmr__self_read(slot->stack_address, slot->stack, sizeof(slot->stack));
-    if (slot->stack_bytes < gmr__arch_red_zone) { /* sp right at the start of the mapping: nothing is below it */
-        slot->stack_address = slot->regs.value[gmr__arch_sp];
+    if (slot->stack_bytes >= gmr__arch_red_zone)
+        return;
+    /* sp is at the very start of its mapping, or, of a stack that has overflowed, below it: the callers' frames are above. */
+    slot->stack_address = slot->regs.value[gmr__arch_sp];
+    slot->stack_bytes = gmr__self_read(slot->stack_address, slot->stack, sizeof(slot->stack));
+    for (int page = 0; slot->stack_bytes == 0 && page < OVERFLOW_PAGES; page++) {
+        slot->stack_address = (slot->stack_address & ~(uint64_t)4095) + 4096;
         slot->stack_bytes = gmr__self_read(slot->stack_address, slot->stack, sizeof(slot->stack));
     }
 }

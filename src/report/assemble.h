@@ -24,6 +24,7 @@ struct gmr__wish {
     const char *only_title; /* NULL: everything */
     const char *only_names; /* for wire: a comma list of section names, NULL: all of the target's half */
     uint64_t deadline_ns;
+    bool crash;                     /* only what is crash-safe runs; with a section on the crash */
     struct gmr__fallback *fallback; /* set by gmr__assemble */
     char id[40];                    /* out */
 };

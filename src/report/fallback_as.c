@@ -104,6 +104,7 @@ static const char *take(struct gmr__fallback *f, pid_t tid, char state)
 {
     struct gmr__proc_status status;
     if (tid == f->crashed_tid) {
+        prepare(f);
         gmr__self_unwind(&f->modules, &f->crashed, &f->stack);
         f->copied_bytes += f->crashed.stack_bytes;
         return NULL;
@@ -427,12 +428,10 @@ void gmr__fallback_put_thread(struct gmr__fallback *f, struct gmr_writer *w, con
     prepare(f);
     gmr__proc_stat("/proc", gmr__getpid(), tid, &stat);
     const char *problem = take(f, tid, stat.state);
-    if (problem) {
-        gmr_put_string(w, key, problem);
-        return;
-    }
     gmr_begin_list(w, key);
-    for (unsigned i = 0; i < f->stack.count; i++) {
+    if (problem)
+        gmr_put_string(w, NULL, problem);
+    for (unsigned i = 0; !problem && i < f->stack.count; i++) {
         gmr__buf_init(&line, text, sizeof(text));
         describe(f, &line, f->stack.pc[i], f->stack.exact[i], f->stack.guessed[i]);
         gmr_put_string(w, NULL, text);

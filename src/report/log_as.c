@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 
+#include "report/crash.h"
 #include "report/output.h"
 #include "report/registry.h"
 #include "report/runtime.h"
@@ -19,7 +20,7 @@ void gmr__log(int priority, const char *a, const char *b, const char *c)
     char line[5120];
     struct gmr__buf buf;
     const struct gmr__settings *s = gmr__rt.settings;
-    bool callback = s && s->log;
+    bool callback = s && s->log && !atomic_load(&gmr__crash.tid); /* of a crashed program no code is run */
     gmr__buf_init(&buf, line, sizeof(line) - 1);
     if (!callback)
         gmr__buf_str(&buf, "gmr: ");

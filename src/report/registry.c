@@ -131,11 +131,12 @@ GMR_API int gmr_unregister_section(const char *title, gmr_generator generator)
     return result;
 }
 
-struct gmr__entry *gmr__registry_take(uint64_t after, const char *only_title)
+struct gmr__entry *gmr__registry_take(uint64_t after, const char *only_title, unsigned flags)
 {
     pthread_mutex_lock(&lock);
     struct gmr__entry *entry = first;
-    while (entry && (entry->id <= after || (only_title && strcmp(entry->title, only_title) != 0)))
+    while (entry && (entry->id <= after || (entry->flags & flags) != flags ||
+                     (only_title && strcmp(entry->title, only_title) != 0)))
         entry = entry->next;
     if (entry)
         entry->running++;

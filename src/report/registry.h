@@ -8,6 +8,7 @@
 #define GMR_REPORT_REGISTRY_H
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 
 #include "view/writer.h"
@@ -23,9 +24,9 @@ struct gmr__entry {
     bool orphaned;               /* removed while it ran: freed when it ends */
 };
 
-/* registry.c, on a runner thread. The first section with an id greater than `after` (only_title: NULL or the one wanted), marked as
+/* registry.c, on a runner thread. The first section with an id greater than `after` (only_title: NULL or the one wanted) and all of these flags, marked as
  * running; NULL: no more. */
-struct gmr__entry *gmr__registry_take(uint64_t after, const char *only_title);
+struct gmr__entry *gmr__registry_take(uint64_t after, const char *only_title, unsigned flags);
 void gmr__registry_done(struct gmr__entry *entry);
 /* For the atfork handlers: the registry is never copied half-changed. */
 void gmr__registry_lock(void);
@@ -45,9 +46,12 @@ struct gmr__job {
     uint64_t after;   /* in: the id of the last section; out: of this one */
     const char *text; /* in, in the arena: the one title wanted (NULL: any), or the message to log */
     int final_view;
-    int priority; /* in: of a log message */
-    bool found;   /* out: there was another section */
-    int result;   /* of the generator */
+    int priority;          /* in: of a log message */
+    unsigned wanted_flags; /* in: sections without all of these are passed over */
+    int crash_signal;      /* out, with GMR__JOB_CRASHED: */
+    const void *crash_context;
+    bool found; /* out: there was another section */
+    int result; /* of the generator */
     char reason[256];
     struct gmr__section_head head;
     unsigned flags;
@@ -68,8 +72,11 @@ enum gmr__job_outcome {
     GMR__JOB_NO_RUNNER, /* all are stuck, or none could be started */
     GMR__JOB_NO_MEMORY,
 };
-enum gmr__job_outcome gmr__runner_run(enum gmr__job_kind kind, uint64_t after, const char *only_title, int final_view,
-                                      size_t max_bytes, uint64_t deadline_ns, struct gmr__job **job);
+enum gmr__job_outcome gmr__runner_run(const struct gmr__job *wanted, const char *text, size_t max_bytes,
+                                      uint64_t deadline_ns, struct gmr__job **job);
+/* In a crash signal's handler: if the calling thread is a runner at work, the job ends as GMR__JOB_CRASHED and the thread stays here for
+ * ever, because nobody knows what it holds. Returns false if it is not. Async-signal-safe. */
+bool gmr__runner_crashed(int signal, siginfo_t *info, void *context);
 pid_t gmr__runner_tid(const struct gmr__job *job); /* the thread it runs on */
 /* Hands a sentence to the program's log callback and waits for it to return, at most until the deadline. */
 void gmr__runner_log(int priority, const char *text, uint64_t deadline_ns);

@@ -7,6 +7,7 @@
  *
  *   NONE -> STARTING -> IDLE -> BUSY -> DONE -> IDLE           the usual way
  *                               BUSY -> LATE -> HOME -> IDLE   abandoned at its deadline, came home later
+ *                               BUSY -> CRASHED                parked in the signal handler for good
  *
  * Threads are never created by the reporter: pthread_create allocates. Each runner makes sure of a spare before it runs anything.
  */
@@ -18,6 +19,7 @@
 #include <sys/prctl.h>
 
 #include "config/config.h"
+#include "report/crash.h"
 #include "report/registry.h"
 #include "report/runtime.h"
 #include "report/thread.h"
@@ -29,7 +31,7 @@
 #define STRINGS_BYTES (64u << 10)
 #define SMALLEST_BUDGET (64u << 10)
 
-enum state { NONE = 0, STARTING, IDLE, BUSY, DONE, LATE, HOME };
+enum state { NONE = 0, STARTING, IDLE, BUSY, DONE, LATE, HOME, CRASHED };
 
 struct gmr__runner {
     _Atomic uint32_t state;
@@ -114,22 +116,22 @@ static struct gmr__runner *wait_for_runner(uint64_t deadline_ns)
     }
 }
 
-static bool wait_for_job(struct gmr__runner *runner, uint64_t deadline_ns)
+static enum gmr__job_outcome wait_for_job(struct gmr__runner *runner, uint64_t deadline_ns)
 {
     for (;;) {
         uint32_t state = atomic_load(&runner->state);
         if (state != BUSY)
-            return state == DONE;
+            return state == CRASHED ? GMR__JOB_CRASHED : GMR__JOB_DONE;
         if (gmr__futex_wait(word_of(runner), BUSY, deadline_ns) != -ETIMEDOUT)
             continue;
         uint32_t busy = BUSY;
-        return !atomic_compare_exchange_strong(&runner->state, &busy, LATE);
+        if (atomic_compare_exchange_strong(&runner->state, &busy, LATE))
+            return GMR__JOB_LATE;
     }
 }
 
-/* text: what the job is about, copied. */
-static enum gmr__job_outcome begin(const struct gmr__job *wanted, const char *text, size_t max_bytes,
-                                   uint64_t deadline_ns, struct gmr__job **out)
+enum gmr__job_outcome gmr__runner_run(const struct gmr__job *wanted, const char *text, size_t max_bytes,
+                                      uint64_t deadline_ns, struct gmr__job **out)
 {
     *out = NULL;
     struct gmr__runner *runner = wait_for_runner(deadline_ns);
@@ -142,6 +144,7 @@ static enum gmr__job_outcome begin(const struct gmr__job *wanted, const char *te
     job->after = wanted->after;
     job->final_view = wanted->final_view;
     job->priority = wanted->priority;
+    job->wanted_flags = wanted->wanted_flags;
     job->runner = runner;
     if (text) {
         struct gmr__buf buf;
@@ -154,21 +157,14 @@ static enum gmr__job_outcome begin(const struct gmr__job *wanted, const char *te
     atomic_store(&runner->state, BUSY);
     gmr__futex_wake(word_of(runner), 1);
     *out = job;
-    return wait_for_job(runner, deadline_ns) ? GMR__JOB_DONE : GMR__JOB_LATE;
-}
-
-enum gmr__job_outcome gmr__runner_run(enum gmr__job_kind kind, uint64_t after, const char *only_title, int final_view,
-                                      size_t max_bytes, uint64_t deadline_ns, struct gmr__job **out)
-{
-    const struct gmr__job wanted = {.kind = kind, .after = after, .final_view = final_view};
-    return begin(&wanted, only_title, max_bytes, deadline_ns, out);
+    return wait_for_job(runner, deadline_ns);
 }
 
 void gmr__runner_log(int priority, const char *text, uint64_t deadline_ns)
 {
     const struct gmr__job wanted = {.kind = GMR__JOB_LOG, .priority = priority};
     struct gmr__job *job;
-    begin(&wanted, text, SMALLEST_BUDGET, deadline_ns, &job);
+    gmr__runner_run(&wanted, text, SMALLEST_BUDGET, deadline_ns, &job);
     if (job)
         gmr__runner_release(job);
 }
@@ -264,7 +260,7 @@ static void run_job(struct gmr__job *job)
         run_generator(job, writer, write_configuration, NULL);
         return;
     }
-    struct gmr__entry *entry = gmr__registry_take(job->after, job->text);
+    struct gmr__entry *entry = gmr__registry_take(job->after, job->text, job->wanted_flags);
     if (!entry)
         return;
     describe(job, entry);
@@ -287,6 +283,7 @@ static void *runner_main(void *argument)
     struct gmr__runner *self = argument;
     atomic_store(&self->tid, gmr__gettid());
     prctl(PR_SET_NAME, "gmr-runner");
+    gmr__crash_stack(); /* a generator that recurses without end is caught on it */
     atomic_store(&self->state, IDLE);
     gmr__futex_wake(word_of(self), 1);
     ensure_spare(self);
@@ -297,7 +294,9 @@ static void *runner_main(void *argument)
             continue;
         }
         ensure_spare(self);
+        gmr__crash_guard_begin();
         run_job(self->job);
+        gmr__crash_guard_end();
         uint32_t busy = BUSY;
         if (!atomic_compare_exchange_strong(&self->state, &busy, DONE))
             atomic_store(&self->state, HOME);
@@ -344,6 +343,24 @@ void gmr__runner_forget(void)
             unmap_job(runners[i].job);
         runners[i] = (struct gmr__runner){0};
     }
+}
+
+bool gmr__runner_crashed(int signal, siginfo_t *info, void *context)
+{
+    int tid = gmr__gettid();
+    for (int i = 0; i < RUNNERS; i++) {
+        uint32_t state = atomic_load(&runners[i].state);
+        if (atomic_load(&runners[i].tid) != tid || (state != BUSY && state != LATE))
+            continue;
+        runners[i].job->crash_signal = signal;
+        runners[i].job->crash_context = context;
+        atomic_store(&runners[i].state, CRASHED);
+        gmr__futex_wake(word_of(&runners[i]), 1);
+        gmr__crash_guard_end();
+        for (;;)
+            gmr__futex_wait(word_of(&runners[i]), CRASHED, 0);
+    }
+    return false;
 }
 
 bool gmr__runner_is_self(void)

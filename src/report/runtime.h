@@ -38,6 +38,7 @@ struct gmr__settings {
 #define GMR__ASK_CALL 0x2u
 #define GMR__ASK_FILE 0x4u
 #define GMR__ASK_SOCKET 0x8u
+#define GMR__ASK_CRASH 0x10u
 #define GMR__ASK_STOP 0x100u  /* the reporter thread is to end */
 #define GMR__ASK_WRITE 0x200u /* a thread waits in gmr_report_write() */
 

@@ -8,6 +8,7 @@
 
 #include "config/config.h"
 #include "report/assemble.h"
+#include "report/crash.h"
 #include "report/fallback.h"
 #include "report/registry.h"
 #include "report/runtime.h"
@@ -82,7 +83,9 @@ static void end_section(struct gmr_writer *writer, const struct gmr__job *job, e
         gmr__buf_str(&buf, " ms and was abandoned");
         break;
     case GMR__JOB_CRASHED:
-        gmr__buf_str(&buf, "it crashed");
+        gmr__buf_str(&buf, "cut short: its generator crashed (");
+        gmr__buf_str(&buf, gmr__crash_signal_name(job->crash_signal));
+        gmr__buf_str(&buf, "); it is not run again, and what it held stays held");
         break;
     case GMR__JOB_NO_RUNNER:
         gmr__buf_str(
@@ -114,8 +117,14 @@ static void fill_configuration(struct gmr_writer *writer, const struct gmr__wish
     const struct gmr__section_head head = {
         .name = "configuration", .title = "Configuration", .shape = GMR__SHAPE_MAP, .style = gmr__config_style};
     struct gmr__job *job;
-    enum gmr__job_outcome outcome = gmr__runner_run(GMR__JOB_CONFIGURATION, 0, NULL, final_view(wish),
-                                                    gmr__rt.settings->section_max_bytes, job_deadline(wish), &job);
+    if (wish->crash) {
+        if (gmr__section_begin(writer, &head) == 0)
+            gmr__section_end(writer, GMR__ABSENT, "the program's code is not run in a crash", NULL);
+        return;
+    }
+    const struct gmr__job wanted = {.kind = GMR__JOB_CONFIGURATION, .final_view = final_view(wish)};
+    enum gmr__job_outcome outcome =
+        gmr__runner_run(&wanted, NULL, gmr__rt.settings->section_max_bytes, job_deadline(wish), &job);
     if (gmr__section_begin(writer, &head) == 0) {
         if (job)
             replay(writer, job);
@@ -134,14 +143,30 @@ static void nameless(struct gmr_writer *writer, const struct gmr__wish *wish, en
         end_section(writer, NULL, outcome, "see the stacks of the threads named gmr-runner");
 }
 
+/* Where a generator that was abandoned, or that crashed, is. */
+static void put_stack(struct gmr_writer *writer, struct gmr__fallback *fallback, const struct gmr__job *job,
+                      enum gmr__job_outcome outcome)
+{
+    if (!fallback || (outcome != GMR__JOB_LATE && outcome != GMR__JOB_CRASHED))
+        return;
+    pid_t tid = gmr__runner_tid(job);
+    if (outcome == GMR__JOB_CRASHED)
+        gmr__fallback_crashed(fallback, tid, job->crash_context);
+    gmr__fallback_put_thread(fallback, writer, outcome == GMR__JOB_CRASHED ? "crashed in" : "abandoned in", tid);
+}
+
 static int fill_own(struct gmr_writer *writer, const struct gmr__wish *wish)
 {
     uint64_t after = 0;
     int written = 0;
     for (;;) {
         struct gmr__job *job;
-        enum gmr__job_outcome outcome = gmr__runner_run(GMR__JOB_SECTION, after, wish->only_title, final_view(wish),
-                                                        gmr__rt.settings->section_max_bytes, job_deadline(wish), &job);
+        const struct gmr__job wanted = {.kind = GMR__JOB_SECTION,
+                                        .after = after,
+                                        .final_view = final_view(wish),
+                                        .wanted_flags = wish->crash ? GMR_SECTION_CRASH_SAFE : 0};
+        enum gmr__job_outcome outcome =
+            gmr__runner_run(&wanted, wish->only_title, gmr__rt.settings->section_max_bytes, job_deadline(wish), &job);
         bool found = job && __atomic_load_n(&job->found, __ATOMIC_ACQUIRE);
         if (!found && outcome != GMR__JOB_DONE)
             nameless(writer, wish, outcome);
@@ -153,8 +178,7 @@ static int fill_own(struct gmr_writer *writer, const struct gmr__wish *wish)
         after = job->after;
         if (gmr__section_begin(writer, &job->head) == 0) {
             replay(writer, job);
-            if (outcome == GMR__JOB_LATE && wish->fallback)
-                gmr__fallback_put_thread(wish->fallback, writer, "abandoned in", gmr__runner_tid(job));
+            put_stack(writer, wish->fallback, job, outcome);
             end_section(writer, job, outcome, NULL);
         }
         gmr__runner_release(job);
@@ -173,6 +197,8 @@ int gmr__fill_slot(struct gmr_writer *writer, const char *name, const struct gmr
         return 0;
     if (gmr__streq(name, "package")) {
         fill_package(writer, wish);
+        if (wish->crash)
+            gmr__crash_section(writer, wish->fallback);
         return 1;
     }
     if (gmr__streq(name, "configuration")) {

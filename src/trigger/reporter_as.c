@@ -11,6 +11,7 @@
 #include <sys/prctl.h>
 #include <syslog.h>
 
+#include "report/crash.h"
 #include "report/output.h"
 #include "sys/buf.h"
 #include "sys/sys.h"
@@ -143,10 +144,19 @@ static void report(struct reporter *r, uint32_t why)
     struct gmr__spool spool;
     const struct gmr__settings *s = gmr__rt.settings;
     uint64_t timeout_ns = (uint64_t)s->report_timeout_ms * 1000000u;
+    bool crash = why & GMR__ASK_CRASH;
     gmr__buf_init(&buf, trigger, sizeof(trigger));
-    name_trigger(&buf, why);
+    if (crash) {
+        gmr__buf_str(&buf, "crash: ");
+        gmr__buf_str(&buf, gmr__crash_signal_name(gmr__crash.signal));
+        gmr__buf_str(&buf, " in thread ");
+        gmr__buf_int(&buf, atomic_load(&gmr__crash.tid));
+    } else {
+        name_trigger(&buf, why);
+    }
     gmr__spool_init(&spool);
-    struct gmr__wish wish = {.view = s->view, .trigger = trigger, .deadline_ns = gmr__now_ns() + timeout_ns};
+    struct gmr__wish wish = {
+        .view = s->view, .trigger = trigger, .crash = crash, .deadline_ns = gmr__now_ns() + timeout_ns};
     int error = gmr__assemble(r->workspace, &wish, &spool.sink);
     if (error && spool.total == 0) {
         char place[32];
@@ -257,6 +267,13 @@ static bool handle(struct reporter *r)
     if (asked & GMR__ASK_WRITE) {
         atomic_fetch_and(&gmr__rt.asked, ~GMR__ASK_WRITE);
         gmr__serve_request(r->workspace);
+    }
+    if (asked & GMR__ASK_CRASH) {
+        atomic_fetch_and(&gmr__rt.asked, ~GMR__ASK_CRASH);
+        report(r, GMR__ASK_CRASH);
+        atomic_store(&gmr__crash.done, 1);
+        gmr__futex_wake((uint32_t *)&gmr__crash.done, INT32_MAX);
+        return true;
     }
     if (asked & ~GMR__ASK_WRITE && gmr__now_ns() >= r->not_before_ns) {
         atomic_fetch_and(&gmr__rt.asked, ~(asked & ~GMR__ASK_WRITE));

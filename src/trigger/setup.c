@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "capture/self.h"
+#include "report/crash.h"
 #include "sys/buf.h"
 #include "sys/sys.h"
 #include "trigger/trigger.h"
@@ -84,6 +85,7 @@ static int setup(const struct gmr_options *options)
     if (!settings)
         return -ENOMEM;
     if (atomic_load(&gmr__rt.pid) == gmr__getpid()) {
+        gmr__crash_disarm();
         gmr__signal_disarm();
         gmr__reporter_stop();
     }
@@ -98,6 +100,13 @@ static int setup(const struct gmr_options *options)
         return error;
     }
     arm_signal();
+    if (settings->crash) {
+        error = gmr__crash_arm();
+        if (error)
+            gmr__setup_problem("the crash signals can't be armed", NULL, -error);
+        else
+            atomic_fetch_or(&gmr__rt.armed, GMR_TRIGGER_CRASH);
+    }
     return wanted_triggers(settings) & ~atomic_load(&gmr__rt.armed);
 }
 
@@ -137,6 +146,7 @@ GMR_API int gmr_shutdown(void)
     pthread_mutex_lock(&setup_lock);
     bool running = atomic_load(&gmr__rt.pid) == gmr__getpid();
     if (running) {
+        gmr__crash_disarm();
         gmr__signal_disarm();
         gmr__reporter_stop();
         gmr__capture_signal_disarm();

@@ -14,6 +14,7 @@
 
 #include "capture/self.h"
 #include "config/config.h"
+#include "report/crash.h"
 #include "report/registry.h"
 #include "report/thread.h"
 #include "sys/buf.h"
@@ -174,6 +175,7 @@ int gmr__prepare_process(void)
     gmr__find_inspector(gmr__rt.settings->inspector, gmr__rt.settings->secure);
     remember_stderr();
     gmr__self_modules_remember();
+    gmr__abort_message = dlsym(RTLD_DEFAULT, "__abort_msg");
     gmr__capture_signal_arm();
     return 0;
 }

@@ -47,6 +47,12 @@ class Puppet:
         self.t.wait(lambda: self.thread_names().count("gmr-runner") >= 2, "the runner and its spare", alive=self.process)
         return self
 
+    def setup_quietly(self, **options):
+        """Where the process is not the one that was started: in a namespace of its own."""
+        self.options(**options)
+        check(self("setup") == 0, self("message"))
+        return self
+
     def thread_names(self):
         names = []
         for tid in os.listdir(f"/proc/{self.pid}/task"):

@@ -3,6 +3,7 @@
  *
  * For tests of the library's interface: each test plays a program that calls it in some way. See the table of commands at the end.
  */
+#include <assert.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -363,6 +364,84 @@ static void *churn(void *unused)
     return NULL;
 }
 
+/* ---- crashes ---- */
+
+static void *at_null(void *unused)
+{
+    *(volatile int *)(uintptr_t)never = 1;
+    return NULL;
+}
+
+static void crash_in_handler(int signal)
+{
+    at_null(NULL);
+}
+
+static void smash_heap(void)
+{
+    char *volatile block = malloc(24);
+    free(block);
+    free(block);
+}
+
+static void at_once(void)
+{
+    pthread_t thread;
+    for (int i = 0; i < 8; i++)
+        pthread_create(&thread, NULL, at_null, NULL);
+    for (;;)
+        pause();
+}
+
+static void *overflow(void *unused)
+{
+    return (void *)(intptr_t)recurse(0);
+}
+
+static void own_handler(int signal)
+{
+    static const char text[] = "own handler\n";
+    if (write(1, text, sizeof(text) - 1) > 0)
+        _exit(42);
+}
+
+static long crash(const char *kind)
+{
+    static const char constant[] = "constant";
+    pthread_t thread;
+    if (strcmp(kind, "null") == 0)
+        at_null(NULL);
+    else if (strcmp(kind, "wild") == 0)
+        *(volatile int *)(uintptr_t)(0x123456789000 + (uintptr_t)never) = 1;
+    else if (strcmp(kind, "noncanonical") == 0)
+        *(volatile int *)(uintptr_t)(0x4141414141414141 + (uintptr_t)never) = 1;
+    else if (strcmp(kind, "constant") == 0)
+        *(volatile char *)(uintptr_t)constant = 1;
+    else if (strcmp(kind, "overflow") == 0)
+        overflow(NULL);
+    else if (strcmp(kind, "abort") == 0)
+        abort();
+    else if (strcmp(kind, "assert") == 0)
+        assert(!"this can't be");
+    else if (strcmp(kind, "heap") == 0)
+        smash_heap();
+    else if (strcmp(kind, "jump") == 0)
+        ((void (*)(void))(uintptr_t)never)();
+    else if (strcmp(kind, "trap") == 0)
+        raise(SIGTRAP);
+    else if (strcmp(kind, "divide") == 0)
+        return (never + 1000) / never;
+    else if (strcmp(kind, "illegal") == 0)
+        __builtin_trap();
+    else if (strcmp(kind, "at-once") == 0)
+        at_once();
+    else if (strcmp(kind, "thread") == 0)
+        pthread_create(&thread, NULL, at_null, NULL), pause();
+    else if (strcmp(kind, "in-handler") == 0)
+        signal(SIGUSR1, crash_in_handler), raise(SIGUSR1);
+    return 0;
+}
+
 static long be(const char *state, char *argument)
 {
     static const struct {
@@ -430,6 +509,10 @@ static void run(char *command, char *a, char *b, char *c)
         answer(all_nulls());
     else if (IS("limit"))
         answer(limit(a, atol(b)));
+    else if (IS("crash"))
+        answer(crash(a));
+    else if (IS("own-handler"))
+        answer(signal(SIGSEGV, own_handler) == SIG_ERR);
     else if (IS("exhaust"))
         answer(exhaust());
     else if (IS("be"))

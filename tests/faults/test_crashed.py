@@ -1,0 +1,142 @@
+"""Crashes: a report with the reason, and then exactly the end that the program would have had without gmr."""
+import os
+import pathlib
+import re
+import shutil
+import signal
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e"))
+from common import Skip, check, suite  # noqa: E402
+from puppet import BEGIN, END, Puppet, section  # noqa: E402
+
+
+def ends_as(t, puppet, kind):
+    puppet.send(f"crash {kind}")
+    t.wait(lambda: not puppet.process.alive(), f"the end by {kind}")
+    return puppet.process.popen.returncode
+
+
+def crash(t, kind, *commands, **options):
+    """The one report of a crash; its end is the same as without gmr."""
+    plain = Puppet(t, *[c for c in commands if not c.startswith("set inspector")])
+    expected = ends_as(t, plain, kind)
+    puppet = Puppet(t, *commands, "register Mine plain").setup(crash=1, **options)
+    check(puppet("armed") & 8)
+    ended = ends_as(t, puppet, kind)
+    reports = puppet.reports()
+    check(ended == expected, f"{kind} ended with {ended}, without gmr with {expected}:", puppet.stderr()[-500:])
+    check(len(reports) == 1, f"{kind}: {len(reports)} reports:", puppet.stderr()[-2000:])
+    check("Mine" not in re.findall(r"^====\s+(.*?)\s+====$", reports[0], re.M), "code of the program's was run")
+    check(f"Thread #{puppet.pid}" in section(reports[0], "Threads"), section(reports[0], "Threads")[:500])
+    return reports[0]
+
+
+KINDS = {
+    "null": ("SIGSEGV", "a null pointer"),
+    "wild": ("SIGSEGV", "nothing is mapped there"),
+    "noncanonical": ("SIGSEGV", "no pointer can have"),
+    "constant": ("SIGSEGV", "in read-only memory of .*/puppet"),
+    "abort": ("SIGABRT", "raised by the program itself"),
+    "assert": ("SIGABRT", "message = .*this can't be"),
+    "heap": ("SIGABRT", "message = "),
+    "jump": ("SIGSEGV", "in 0x0"),
+    "divide": ("SIGFPE", "division by zero"),
+    "illegal": ("SIGILL", "illegal operand|illegal instruction"),
+    "trap": ("SIGTRAP", "raised by the program"),
+    "overflow": ("SIGSEGV", "stack guard of thread [0-9]+: its stack has overflowed"),
+    "thread": ("SIGSEGV", "a null pointer"),
+    "in-handler": ("SIGSEGV", "a null pointer"),
+    "at-once": ("SIGSEGV", "a null pointer"),
+}
+
+
+def check_kind(report, kind):
+    name, reason = KINDS[kind]
+    body = section(report, "Crash")
+    check(f"signal_name = {name}" in body, kind, body)
+    check(re.search(reason, body), kind, "is not told as", reason, "in", body)
+    check(f"crash: {name} in thread" in report)
+    check(len(re.findall(r"^  in ", body, re.M)) >= 2, "no stack in", body)
+
+
+@suite.test
+def every_kind_of_crash_is_reported_and_ends_as_it_would_have(t):
+    for kind in KINDS:
+        check_kind(crash(t, kind), kind)
+
+
+@suite.test
+def without_an_inspector_too(t):
+    for kind in ("null", "overflow", "heap", "at-once", "jump"):
+        report = crash(t, kind, "set inspector /nonexistent")
+        check_kind(report, kind)
+        check(", crashed\n" in section(report, "Threads"), "the crashed thread is not marked")
+
+
+@suite.test
+def the_report_in_json_is_valid(t):
+    puppet = Puppet(t, "threads 2").setup(crash=1, view=2)
+    check(ends_as(t, puppet, "null") == -signal.SIGSEGV)
+    document = t.valid_json(puppet.stderr())
+    check(document["crash"]["signal_name"] == "SIGSEGV" and document["crash"]["registers"], document["crash"])
+    puppet = Puppet(t, "threads 2", "set inspector /nonexistent").setup(crash=1, view=3)
+    check(ends_as(t, puppet, "null") == -signal.SIGSEGV)
+    t.valid_xml(puppet.stderr())
+
+
+@suite.test
+def a_crash_while_another_report_runs(t):
+    puppet = Puppet(t, "register Hangs hangs").setup(crash=1, section_timeout_ms=300)
+    puppet.signal()
+    puppet.send("crash null")
+    t.wait(lambda: not puppet.process.alive(), "the end")
+    check(puppet.process.popen.returncode == -signal.SIGSEGV)
+    reports = puppet.reports()
+    check(" Crash " in reports[-1], len(reports))
+
+
+@suite.test
+def a_handler_of_the_programs_own_is_chained(t):
+    puppet = Puppet(t, "own-handler").setup(crash=1)
+    check(ends_as(t, puppet, "null") == 42)
+    check(len(puppet.reports()) == 1)
+    check(puppet.line() == "own handler")
+
+
+@suite.test
+def a_generator_that_crashes_costs_its_section_only(t):
+    for armed in (1, 2):
+        puppet = Puppet(t, "register Crashes crashes", "register Recurses recurses", "register Last plain").setup(crash=armed)
+        report = puppet.report()
+        for title in ("Crashes", "Recurses"):
+            body = section(report, title)
+            check("its generator crashed (SIGSEGV)" in body and "before = kept" in body and "crashed in" in body, body[-600:])
+        check("answer = 42" in section(report, "Last"))
+        report = puppet.report()
+        check("answer = 42" in section(report, "Last"))
+        check("still running since" in section(report, "Crashes"), section(report, "Crashes"))
+        check(puppet.process.alive())
+
+
+@suite.test
+def without_the_option_nothing_is_armed(t):
+    puppet = Puppet(t).setup()
+    check(puppet("armed") & 8 == 0)
+    check(ends_as(t, puppet, "null") == -signal.SIGSEGV)
+    check(BEGIN not in puppet.stderr())
+
+
+@suite.test
+def as_process_number_one(t):
+    if os.geteuid() != 0 or not shutil.which("unshare"):
+        raise Skip("needs root and unshare")
+    puppet = Puppet(t, argv=["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]).setup_quietly(crash=1)
+    check(puppet("armed") & 8)
+    puppet.send("crash null")
+    t.wait(lambda: not puppet.process.alive(), "the end")
+    text = puppet.stderr()
+    check(END in text and "signal_name = SIGSEGV" in text, text[-500:])
+
+
+suite.main()
