@@ -15,6 +15,7 @@
 
 #define DEFAULT_FRAMES 4096
 #define MAX_SWITCHES 64 /* of stacks in one walk: signal handlers, split stacks */
+#define START_BYTES 1024
 #define CONTEXT_BYTES 1024
 
 struct kept {
@@ -325,6 +326,9 @@ static bool by_guess(struct walk *walk, const struct gmr__rule *rule)
     default:
         break;
     }
+    /* A green thread's start routine, in assembly without unwind information (Boost's make_fcontext), at the very end of its stack. */
+    if (code && walk->high && walk->count > 1 && walk->high - walk->regs.value[gmr__arch_sp] <= START_BYTES)
+        return outermost(walk);
     char *reason = walk->unwinder->reason;
     size_t cap = sizeof(walk->unwinder->reason);
     if (!code)

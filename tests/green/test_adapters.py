@@ -126,6 +126,35 @@ def lua(t):
             check(language_calls(document, thread) == [("function <script.lua:5>", "script.lua", 5)], language_calls(document, thread))
 
 
+@suite.test
+def boost(t):
+    document, threads = green_threads(t, start(t, "target_boost"))
+    check(len(threads) == 5 and all(thread["kind"] == "fcontext" for thread in threads), threads)
+    stacks = [functions(document, thread) for thread in threads]
+    deep = [[name for name in stack if name.endswith("_deep")] for stack in stacks]
+    check(sorted(deep) == sorted([2 * ["context_deep"], 3 * ["context_deep"], 3 * ["coroutine_deep"], 2 * ["fiber_deep"], 3 * ["fiber_deep"]]), deep)
+    for thread, stack in zip(threads, stacks):
+        check(stack[0] in ("boost::context::fiber::resume", "boost::fibers::context::resume", "jump_fcontext"), stack)
+        check(any("fiber_entry" in name for name in stack), stack)
+        check("end" not in document["stacks"][thread["stack"]], document["stacks"][thread["stack"]].get("end"))
+    check({thread.get("name") for thread in threads} == {None, "first", "second"}, threads)
+
+
+@suite.test
+def coroutines_of_cpp20(t):
+    document, threads = green_threads(t, start(t, "target_coroutine"))
+    named = by_name(threads)
+    check(set(named) == {"first", "second"}, named)
+    lines = (pathlib.Path(__file__).parent / "target_coroutine.cpp").read_text().splitlines()
+    where = [next(i for i, line in enumerate(lines, 1) if mark in line)
+             for mark in ("read_some waits", "read_message waits", "session waits", "or here")]
+    for name, outermost in (("first", where[2]), ("second", where[3])):
+        frames = language_calls(document, named[name])
+        check([frame[0] for frame in frames] == ["read_some", "read_message", "session"], frames)
+        check([frame[2] for frame in frames] == [where[0], where[1], outermost], frames, where)
+        check(named[name]["wait_reason"] == "data" and named[name]["state"] == "waiting", named[name])
+
+
 def many(t, *arguments):
     count = t.tmp / "count"
     path = BUILD / "tests" / "green" / "target_many"
