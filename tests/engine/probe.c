@@ -2,6 +2,7 @@
  * tests/engine/probe.c - the engine alone, for tests: captures a process and prints what it got, as JSON lines.
  *
  *     probe capture PID COUNT [all] [stack=BYTES]   COUNT captures; one line with the sums, thread by thread the last capture
+ *     probe unwind PID              what unwinding costs
  *     probe stacks PID [all] [frames=N] [stack=BYTES] [each]   threads and stacks, as the report writes them
  */
 #include <stdio.h>
@@ -98,6 +99,34 @@ static int stacks(pid_t pid, int view)
     return 0;
 }
 
+static int unwind(pid_t pid)
+{
+    struct gmr__snapshot *snapshot;
+    if (gmr__capture_ptrace(pid, &capture_options, &snapshot) != 0)
+        return 1;
+    struct gmr__modules *modules = gmr__modules_new(snapshot);
+    struct gmr__unwinder *unwinder = gmr__unwinder_new(snapshot, modules, 0);
+    double first = 0, best = 0;
+    for (int round = 0; round < 20; round++) {
+        uint64_t frames = 0, since = gmr__now_ns();
+        for (size_t i = 0; i < snapshot->thread_count; i++) {
+            const struct gmr__thread *thread = &snapshot->threads[i];
+            const struct gmr__stack *stack =
+                thread->regs.valid ? gmr__unwind(unwinder, &thread->regs, &thread->stack, 0, 0, true) : NULL;
+            frames += stack ? stack->frame_count : 0;
+        }
+        double each = frames ? (double)(gmr__now_ns() - since) / (double)frames : 0;
+        first = round ? first : each;
+        best = !round || each < best ? each : best;
+    }
+    printf("{\"warm_ns\": %.1f, \"first_ns\": %.1f, \"pause_us\": %.1f, \"stacks\": %u}\n", best, first,
+           (double)snapshot->pause_median_ns / 1e3, gmr__unwinder_stack_count(unwinder));
+    gmr__unwinder_free(unwinder);
+    gmr__modules_free(modules);
+    gmr__snapshot_free(snapshot);
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     if (argc > 3 && strcmp(argv[1], "capture") == 0) {
@@ -108,6 +137,8 @@ int main(int argc, char **argv)
         parse(argc - 3, argv + 3);
         return stacks(atoi(argv[2]), argv[1][0] == 's' ? GMR_VIEW_JSON : GMR_VIEW_TEXT);
     }
+    if (argc > 2 && strcmp(argv[1], "unwind") == 0)
+        return unwind(atoi(argv[2]));
     fprintf(stderr, "usage: probe capture PID COUNT [OPTION ...] | probe stacks|text PID [OPTION ...]\n");
     return 2;
 }
