@@ -99,6 +99,7 @@ MEMBERS = {
     "processes": many(named("process")),
     "configuration": map_of(ANY),
     "limits": map_of(named("limit")),
+    "environment": record("", shown=map_of(STRING), not_shown=UINT),
     "open_files": record("", count=UINT, limit=UINT, kinds=map_of(UINT), descriptors=many(named("descriptor")), not_listed=UINT),
     "modules": many(named("module")),
     "resources": record(

@@ -41,7 +41,7 @@ static const char report[] =
     "  -o, --output FILE           a file, mode 0600, complete or not there at all; default standard output\n"
     "      --sections LIST         only these, by comma: package threads green_threads stacks processes configuration "
     "own\n"
-    "                              limits open_files modules resources cgroup host\n"
+    "                              limits environment open_files modules resources cgroup host\n"
     "      --all-at-once           stop all threads together, for one consistent picture\n"
     "      --each-thread           print every stack, even those that many threads share\n"
     "      --green FILTER          only these green threads, by comma: state=NAME[+NAME], name=, kind=, wait=, "

@@ -27,6 +27,7 @@ static const struct known sections[] = {
     {"processes", "Processes", GMR__SHAPE_LIST, 0},
     {"configuration", "Configuration", GMR__SHAPE_MAP, 0},
     {"limits", "Limits", GMR__SHAPE_MAP, 0},
+    {"environment", "Environment", GMR__SHAPE_MAP, 0},
     {"open_files", "Open Files", GMR__SHAPE_MAP, 0},
     {"modules", "Modules", GMR__SHAPE_LIST, 0},
     {"resources", "Resource Usage", GMR__SHAPE_MAP, 0},

@@ -18,6 +18,7 @@
 #define STRING_BYTES 8192
 #define MAX_LIST 10000
 #define MAX_PROVIDERS 64
+#define MAX_PASSES 10
 #define ARENA_BYTES ((size_t)4 << 20)
 #define UNREGISTER_WAIT_NS 2000000000u
 
@@ -357,10 +358,11 @@ struct report {
     int error; /* the first provider's that failed */
 };
 
-static void write_group(struct report *report, const char *name)
+/* False: it has been written already. */
+static bool write_group(struct report *report, const char *name)
 {
     if (!gmr__names_new(&report->names, name, NULL))
-        return;
+        return false;
     gmr_begin_map(report->w, name);
     gmr__config_lock();
     struct group *group = find_group(name);
@@ -372,6 +374,7 @@ static void write_group(struct report *report, const char *name)
     for (size_t i = 0; i < report->answer_count; i++)
         gmr__answer_copy(report->w, &report->answers[i], name, &report->names);
     gmr_end_map(report->w);
+    return true;
 }
 
 /* The n-th group's name: the lock is not held while a group is written, so the list may change between two. */
@@ -432,26 +435,38 @@ static void ask(struct report *report, struct provider *provider, unsigned char 
 
 static void ask_providers(struct report *report, unsigned char **arenas)
 {
-    for (size_t i = 0; report->answer_count < MAX_PROVIDERS; i++) {
-        struct provider *provider = take_provider(i);
-        if (!provider)
-            return;
-        unsigned char *memory = gmr__map_memory(ARENA_BYTES);
-        arenas[report->answer_count] = memory;
+    struct provider *provider;
+    for (size_t i = 0; (provider = take_provider(i)); i++) {
+        bool room = report->answer_count < MAX_PROVIDERS;
+        unsigned char *memory = room ? gmr__map_memory(ARENA_BYTES) : NULL;
+        if (memory)
+            arenas[report->answer_count] = memory;
         if (memory)
             ask(report, provider, memory, ARENA_BYTES);
         else if (!report->error)
-            report->error = -ENOMEM;
+            report->error = room ? -ENOMEM : -E2BIG;
         done_with(provider);
     }
+}
+
+/* Again until nothing is new: where a group goes away meanwhile, the others move up. */
+static bool write_registered(struct report *report)
+{
+    char name[1024];
+    bool any = false, more = report->names.slots != NULL;
+    for (int pass = 0; pass == 0 || (more && pass < MAX_PASSES); pass++) {
+        more = false;
+        for (size_t i = 0; registered_name(i, name, sizeof(name)); i++)
+            more |= write_group(report, name);
+        any |= more;
+    }
+    return any;
 }
 
 static void write_all(struct report *report)
 {
     char name[1024];
-    bool any = groups || report->answer_count;
-    for (size_t i = 0; registered_name(i, name, sizeof(name)); i++)
-        write_group(report, name);
+    bool any = write_registered(report) || report->answer_count;
     for (size_t i = 0; i < report->answer_count; i++) {
         for (size_t at = 0; gmr__answer_group(&report->answers[i], &at, name, sizeof(name));)
             write_group(report, name);

@@ -18,6 +18,7 @@ const struct gmr__order_entry gmr__report_order[] = {
     {"configuration", GMR__HALF_TARGET, NULL},
     {"own", GMR__HALF_TARGET, NULL},
     {"limits", GMR__HALF_PROC, &gmr__section_limits},
+    {"environment", GMR__HALF_PROC, &gmr__section_environment},
     {"open_files", GMR__HALF_PROC, &gmr__section_files},
     {"modules", GMR__HALF_PROC, &gmr__section_modules},
     {"resources", GMR__HALF_PROC, &gmr__section_resources},

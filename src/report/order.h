@@ -19,7 +19,7 @@ struct gmr__order_entry {
     const struct gmr__proc_section *proc; /* for GMR__HALF_PROC */
 };
 
-/* package, threads, green_threads, stacks, processes, configuration, own, limits, open_files, modules, resources,
+/* package, threads, green_threads, stacks, processes, configuration, own, limits, environment, open_files, modules, resources,
  * cgroup, host; ends with a NULL name. */
 extern const struct gmr__order_entry gmr__report_order[];
 

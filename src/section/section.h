@@ -34,11 +34,12 @@ struct gmr__proc_section {
 extern const struct gmr__proc_section
     gmr__section_processes;                                /* "processes"  "Processes"  list of maps, children nested */
 extern const struct gmr__proc_section gmr__section_limits; /* "limits"     "Limits" */
-extern const struct gmr__proc_section gmr__section_files;  /* "open_files" "Open Files" */
-extern const struct gmr__proc_section gmr__section_modules;   /* "modules"    "Modules" */
-extern const struct gmr__proc_section gmr__section_resources; /* "resources"  "Resource Usage" */
-extern const struct gmr__proc_section gmr__section_cgroup;    /* "cgroup"     "Control Group" */
-extern const struct gmr__proc_section gmr__section_host;      /* "host"       "Host" */
+extern const struct gmr__proc_section gmr__section_environment; /* "environment" "Environment": an allow-list */
+extern const struct gmr__proc_section gmr__section_files;       /* "open_files" "Open Files" */
+extern const struct gmr__proc_section gmr__section_modules;     /* "modules"    "Modules" */
+extern const struct gmr__proc_section gmr__section_resources;   /* "resources"  "Resource Usage" */
+extern const struct gmr__proc_section gmr__section_cgroup;      /* "cgroup"     "Control Group" */
+extern const struct gmr__proc_section gmr__section_host;        /* "host"       "Host" */
 
 /* Package: product, vendor, version (NULL: null), executable, its build id, libgmr's version (NULL: not in the process). */
 struct gmr__package {

@@ -10,8 +10,8 @@
 #include "section/section.h"
 
 static const struct gmr__proc_section *const sections[] = {
-    &gmr__section_processes, &gmr__section_limits, &gmr__section_files, &gmr__section_modules,
-    &gmr__section_resources, &gmr__section_cgroup, &gmr__section_host,
+    &gmr__section_processes, &gmr__section_limits,    &gmr__section_environment, &gmr__section_files,
+    &gmr__section_modules,   &gmr__section_resources, &gmr__section_cgroup,      &gmr__section_host,
 };
 
 static void dump(const struct gmr__proc_section *section, const struct gmr__target *target, int view)

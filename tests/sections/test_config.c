@@ -1,5 +1,6 @@
 /* tests/sections/test_config.c - config/: what is registered is shown as it is then, and no secret with it; settings files good and bad. */
 #include <errno.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -205,6 +206,42 @@ static void a_provider_may_take_itself_out(void **state)
     assert_int_equal(gmr_config_unregister_provider(unregisters_itself, NULL), -ENOENT);
 }
 
+static int quick(struct gmr_writer *w, void *userdata)
+{
+    gmr_begin_map(w, "g");
+    gmr_put_int(w, "n", 1);
+    return gmr_end_map(w);
+}
+
+/* Values live on this thread's stack: they are gone when it has unregistered them. */
+static void *registers_again_and_again(void *argument)
+{
+    for (int i = 0; i < 3000; i++) {
+        int value = i;
+        const struct gmr_config_option options[] = {{"a", GMR_CONFIG_INT, &value, 0}, {"b", GMR_CONFIG_INT, &value, 0}};
+        assert_int_equal(gmr_config_register_group(argument, options, 2), 0);
+        assert_int_equal(gmr_config_register_provider(quick, argument), 0);
+        assert_int_equal(gmr_config_unregister_provider(quick, argument), 0);
+        assert_int_equal(gmr_config_unregister_group(argument), 0);
+    }
+    return NULL;
+}
+
+static void registering_goes_on_while_reports_are_made(void **state)
+{
+    static char *names[] = {"t1", "t2", "t3"};
+    pthread_t threads[3];
+    (void)state;
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, registers_again_and_again, names[i]), 0);
+    for (int i = 0; i < 50; i++)
+        assert_int_equal(render(i % 2 ? GMR_VIEW_JSON : GMR_VIEW_TEXT), 0);
+    for (int i = 0; i < 3; i++)
+        pthread_join(threads[i], NULL);
+    render(GMR_VIEW_JSON);
+    shows("\"configuration\": {}");
+}
+
 static void nonsense_is_refused(void **state)
 {
     int one = 1;
@@ -336,6 +373,7 @@ int main(void)
         cmocka_unit_test(memory_that_is_gone_does_no_harm),
         cmocka_unit_test(providers_are_merged_and_masked),
         cmocka_unit_test(a_provider_may_take_itself_out),
+        cmocka_unit_test(registering_goes_on_while_reports_are_made),
         cmocka_unit_test(nonsense_is_refused),
         cmocka_unit_test(settings_are_read_as_oslo_config_reads_them),
         cmocka_unit_test(broken_settings_change_nothing_and_say_where),

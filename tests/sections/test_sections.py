@@ -16,7 +16,7 @@ import psutil  # noqa: E402  pylint: disable=wrong-import-position
 import validate  # noqa: E402  pylint: disable=wrong-import-position
 from common import BUILD, Skip, check, suite  # noqa: E402  pylint: disable=wrong-import-position
 
-SECTIONS = ["processes", "limits", "open_files", "modules", "resources", "cgroup", "host"]
+SECTIONS = ["processes", "limits", "environment", "open_files", "modules", "resources", "cgroup", "host"]
 
 
 def raw(section, pid, view, proc="/proc"):
@@ -85,6 +85,22 @@ def limits_are_those_of_the_kernel(t):
         check((limits[name]["soft"], limits[name]["hard"]) == expected, name, limits[name], expected)
     check(len(limits) == 16, sorted(limits))
     check("open_files = 123 files (hard: 456)" in raw("limits", process.pid, "text"))
+
+
+@suite.test
+def of_the_environment_only_what_is_on_the_list_shows(t):
+    long = "/x" * 5000
+    process = t.spawn(["sleep", "1000"], env={"PATH": "/bin", "LC_ALL": "C", "API_KEY": "geheim", "MY_OWN": "geheim", "http_proxy": "http://u:geheim@p:1/",
+                                              "GMR_VIEW": "json", "LD_LIBRARY_PATH": long, "TZ": "Europe/Vienna", "PYTHONPATH_X": "geheim",
+                                              "HOME": "/new\nline", "LC_": "x"})
+    t.wait(lambda: psutil.Process(process.pid).name() == "sleep", "sleep to run")
+    document = whole("environment", process.pid)
+    shown = {"PATH": "/bin", "LC_ALL": "C", "http_proxy": "http://***:***@p:1/", "GMR_VIEW": "json", "TZ": "Europe/Vienna", "HOME": "/new\nline",
+             "LD_LIBRARY_PATH": "..."}
+    check(document["environment"] == {"shown": shown, "not_shown": 4}, document["environment"])
+    check(outcome(document)["reason"] == "1 values are too long to be shown", outcome(document))
+    put(t.tmp, "5/environ", b"PATH=/a\0PATH=/b\0=x\0noequals\0\0\xff\xfe=1\0" + b"Y=" + b"y" * 4093 + b"\0TZ=1\0" + b"Z=" + b"z" * 4094 + b"\0TERM=end")
+    check(data("environment", 5, t.tmp) == {"shown": {"PATH": "/a", "TZ": "1", "TERM": "end"}, "not_shown": 6}, raw("environment", 5, "json", t.tmp))
 
 
 FILES = """
@@ -282,7 +298,7 @@ LIES = [b"", b"\n", b"\0" * 5000, b"x" * (2 << 20), b"-1 -1 -1\n" * 1000, b"9999
         b"3000-4000 r-xp 00000000 00:00 8 /proc/self/mem\n5000-6000 --xp 00000000 00:00 9 /\x1b[31m\xff\n",
         b"0::/../../../../../etc\n4:memory:/" + b"x" * 3000 + b"\n::::\nmemory:memory:memory\n7:memory:\n",
         b"1 1 0:1 / / rw - cgroup cgroup rw,memory\n" + b"a " * 3000 + b"\n1 2 3 4 5 6 - cgroup2 x y\n", b"nan inf -1\n", b"btime 99999999999999999999\nbtime 1\ncpu0"]
-FILES_OF_A_PROCESS = ["stat", "status", "cmdline", "limits", "maps", "cgroup", "io", "oom_score", "oom_score_adj", "net/tcp", "net/tcp6", "net/unix",
+FILES_OF_A_PROCESS = ["stat", "status", "cmdline", "environ", "limits", "maps", "cgroup", "io", "oom_score", "oom_score_adj", "net/tcp", "net/tcp6", "net/unix",
                       "net/udp", "fdinfo/3"]
 
 
