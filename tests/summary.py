@@ -1,9 +1,9 @@
-"""Counts the test cases of a meson run, subtests included: "N passed, N failed[, N skipped]"."""
+"""Counts the test cases of meson runs, subtests included: "N passed, N failed[, N skipped]"."""
 import sys
 import xml.etree.ElementTree as ET
 
 passed = failed = skipped = 0
-for case in ET.parse(sys.argv[1]).iter("testcase"):
+for case in (case for name in sys.argv[1:] for case in ET.parse(name).iter("testcase")):
     if case.find("failure") is not None or case.find("error") is not None:
         failed += 1
     elif case.find("skipped") is not None:

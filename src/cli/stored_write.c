@@ -153,9 +153,10 @@ static void put_sorted(struct gmr_writer *w, const json_t *body, int view)
     if (to) {
         put_body(to, body);
         gmr__writer_close(to);
+        gmr__writer_flush(to);
         scratch = malloc(arena.used * 4 + 4);
     }
-    if (to && gmr__writer_flush(to) == 0)
+    if (to && gmr__writer_error(to) == 0)
         gmr__replay_sorted(w, arena.bytes, arena.used, scratch, scratch ? arena.used * 4 + 4 : 0);
     else
         put_body(w, body);

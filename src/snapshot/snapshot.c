@@ -167,6 +167,8 @@ static size_t until_copied(const struct gmr__snapshot *snapshot, const struct gm
 {
     if (stack && stack->data && stack->address > address && stack->address - address < bytes)
         bytes = stack->address - address;
+    if (!snapshot->extra_count)
+        return bytes;
     const struct gmr__segment *next = find_extra(snapshot, address);
     next = next ? next + 1 : snapshot->extra;
     if (next < snapshot->extra + snapshot->extra_count && next->address - address < bytes)

@@ -1,0 +1,154 @@
+#!/usr/bin/python3
+"""Writes the seed corpora of the fuzz harnesses, a folder each: seeds.py DIRECTORY. What a harness found before lies in tests/fuzz/corpus/NAME."""
+import json
+import os
+import pathlib
+import shutil
+import struct
+import subprocess
+import sys
+
+HERE = pathlib.Path(__file__).resolve().parent
+
+
+def varint(value):
+    out = b""
+    while True:
+        out += bytes([value & 0x7F | (0x80 if value > 0x7F else 0)])
+        value >>= 7
+        if not value:
+            return out
+
+
+def text(value):
+    return varint(len(value)) + value
+
+
+def optional(value):
+    return b"\0" if value is None else varint(len(value) + 1) + value
+
+
+def event(code, key=None, payload=b""):
+    return bytes([code | (0x80 if key is not None else 0)]) + (text(key) if key is not None else b"") + payload
+
+
+DOC = optional(b"id") + optional(b"svc") + optional(None) * 4
+
+
+def body():
+    """Events of a section: every kind of them."""
+    return (event(8, b"int", varint(83)) + event(9, b"uint", varint(2**64 - 1)) + event(10, b"double", struct.pack("<d", 0.1))
+            + event(11, b"true") + event(12, b"false") + event(13, b"null") + event(14, b"secret")
+            + event(6, b"string", text(b"va\xc3") + text(b"\xa9lue") + b"\0") + event(7, b"lines", text(b"a\nb") + b"\0")
+            + event(1, b"map") + event(2, b"list") + event(8, None, b"\2") + event(6, None, text(b"x'\"") + b"\0") + event(1) + event(5)
+            + event(5) + event(5) + event(3, b"ordered") + event(4) + event(5) + event(5)
+            + event(15, b"table", varint(2) + text(b"A") + text(b"B")) + event(16, None, varint(2) + text(b"1") + text(b"")) + event(17)
+            + event(18, None, text(b"raw\n") + b"\0"))
+
+
+def section(name, flags, inner):
+    style = optional(b"  ") + optional(b" = ") * 3 + optional(b"[dict]") + optional(None) * 2
+    head = optional(name) + optional(name) + varint(1) + varint(flags) + style
+    return event(19, None, head) + inner + event(20, None, varint(1) + optional(b"why") + optional(None))
+
+
+def wire():
+    stream = event(23, None, b"GMR\1" + varint(7) + DOC)
+    stream += section(b"package", 0, body()) + section(b"Own", 1, body()) + section(b"Own", 1, b"")
+    stream += event(22, None, varint(1) + varint(5) * 4 + optional(b"ptrace")) + event(24, None, varint(7) + DOC)
+    return {f"view{view}": bytes([view + 60]) + stream for view in range(3)} | {"small": bytes([1]) + stream, "empty": b"\0"}
+
+
+def arena():
+    return {f"view{view}": bytes([view, 255]) + body() for view in range(3)} | {"short": b"\1\2" + body(), "kept": bytes([129, 255]) + body()}
+
+
+def stored():
+    report = {"schema": "gmr-report/1", "package": {"product": None, "version": "1"},
+              "threads": [{"id": 1, "name": "a", "state": "sleeping", "syscall": "ppoll", "stack": 0}, {"id": 2, "stack": 0}, {"id": 3, "problem": "x"}],
+              "green_threads": [{"id": 1, "kind": "ucontext", "state": "waiting", "wait_reason": "x", "age_seconds": 1.5, "stack": 1,
+                                 "stack_bytes": 65536, "stack_used_bytes": 100, "entry": {"pc": "0x1", "function": "f"}}],
+              "stacks": [{"frames": [{"pc": "0x1000", "function": "f", "offset": 1, "module": "/m", "file": "a.c", "line": 2, "source": "x();"}],
+                          "end": "why"}, {"frames": [{"pc": "0x2000", "module": "/m", "module_offset": "0x10"}]}],
+              "processes": [{"pid": 1, "parent_pid": 0, "uids": {"real": 0, "effective": 1, "saved": 0}, "command": ["a", "--password", "b", ""],
+                             "state": "running", "threads": 1, "memory": {"rss": 1, "virtual": 2**63}, "children": []}],
+              "configuration": {"default": {"debug": True}}, "sections": {"S": {"b": [3, 1, {"x": "y\n"}], "a": 1.5, "url": "http://u:p@10.0.0.1/"}},
+              "limits": {"files": {"soft": 1, "hard": "unlimited", "unit": "files"}},
+              "open_files": {"count": 1, "kinds": {"socket": 1}, "descriptors": [
+                  {"fd": 3, "kind": "socket", "target": "socket:[1]", "socket": {"type": "tcp", "local": "[::1]:1", "remote": "x", "state": "listen"}}]},
+              "modules": [{"path": "/m", "start": "0x1", "end": "0x2", "build_id": "ab", "deleted": True}],
+              "host": {"name": "web.example", "memory": {"total": 1}},
+              "report": {"host": "web.example", "status": "partial", "sections": [{"name": "S", "own": True, "status": "failed", "reason": "r"}],
+                         "cost": {"wall_us": 1, "pause_max_us": 2, "pause_median_us": 1, "copied_bytes": 3}}}
+    return {"report": json.dumps(report).encode(), "empty": b'{"schema": "gmr-report/1"}'}
+
+
+def ini():
+    return {"heat": b"[DEFAULT]\ndebug = true\n[oslo_reports]\nlog_dir = /var/log/heat\nfile_event_handler = /tmp/x\nfile_event_handler_interval = 2\n",
+            "odd": b"\xef\xbb\xbf# c\r\n[oslo_reports\nlog_dir\n =x\n[oslo_reports]\nlog_dir: a ; c\n  more\n"}
+
+
+def socket():
+    return {"hello": b"\377gmr/1 hello\n", "sections": b"\3gmr/1 sections view=json names=package,own\n", "long": b"\377" + b"x" * 1100}
+
+
+def proc():
+    files = []
+    for name in ("stat", "status", "maps", "limits", "io", "cgroup", "cmdline", "mountinfo"):
+        files.append(pathlib.Path("/proc/self", name).read_bytes())
+    for name in ("meminfo", "stat", "loadavg", "uptime", "net/tcp", "net/unix"):
+        files.append(pathlib.Path("/proc", name).read_bytes()[:600])
+    whole = b"\xff".join(part.replace(b"\xff", b"") for part in files)
+    return {"self": whole, "odd": whole + b"x", "stat": b"1 (a) b) R 0 1 1", "map": b"7f00-7f01 r-xp 0 08:01 1  /x (deleted)\n"}
+
+
+def note(kind, data, name=b"CORE\0"):
+    pad = lambda part: part + b"\0" * (-len(part) % 4)
+    return struct.pack("<III", len(name), len(data), kind) + pad(name) + pad(data)
+
+
+def core():
+    """A core of one thread with a page of stack, and one of nothing but its header."""
+    registers = struct.pack("<27Q", *([0] * 16 + [0x400100] + [0] * 2 + [0x7FFF0000] + [0] * 7))
+    status = struct.pack("<iiihHQQiiii", 11, 1, 0, 11, 0, 0, 0, 77, 1, 1, 1) + b"\0" * 64 + registers + b"\0" * 8
+    info = b"\0R\0\0" + b"\0" * 4 + struct.pack("<QII4i", 0, 0, 0, 77, 1, 1, 1) + b"prog".ljust(16, b"\0") + b"prog x".ljust(80, b"\0")
+    files = struct.pack("<QQ", 1, 4096) + struct.pack("<QQQ", 0x400000, 0x401000, 0) + b"/usr/bin/true\0"
+    auxv = struct.pack("<QQQQQQ", 9, 0x400100, 33, 0x7FFF1000, 0, 0)
+    notes = note(1, status) + note(3, info) + note(6, auxv) + note(0x46494C45, files)
+    stack = struct.pack("<512Q", *[0x400000 + n for n in range(512)])
+    offset = 64 + 3 * 56
+    headers = struct.pack("<IIQQQQQQ", 4, 0, offset, 0, 0, len(notes), 0, 4)
+    headers += struct.pack("<IIQQQQQQ", 1, 6, offset + len(notes), 0x7FFF0000, 0, len(stack), 4096, 4096)
+    headers += struct.pack("<IIQQQQQQ", 1, 5, 0, 0x400000, 0, 0, 4096, 4096)
+    ident = b"\x7fELF\2\1\1" + b"\0" * 9
+    start = ident + struct.pack("<HHIQQQIHHHHHH", 4, 62, 1, 0, 64, 0, 0, 64, 56, 3, 64, 0, 0)
+    return {"thread": start + headers + notes + stack, "header": start}
+
+
+def elf():
+    source, program = "/dev/shm/gmr-seed-%d.c" % os.getpid(), "/dev/shm/gmr-seed-%d" % os.getpid()
+    pathlib.Path(source).write_text("void _start(void) { for (;;); }\n")
+    seeds = {}
+    for name, options in (("plain", []), ("compressed", ["-g", "-gz=zlib"]), ("stripped", ["-s", "-shared"])):
+        subprocess.run(["cc", "-nostdlib", "-static", "-Wl,--build-id", *options, source, "-o", program], check=True)
+        seeds[name] = pathlib.Path(program).read_bytes()
+    os.unlink(source)
+    os.unlink(program)
+    return seeds
+
+
+def main():
+    to = pathlib.Path(sys.argv[1])
+    for name, make in (("wire", wire), ("arena", arena), ("stored", stored), ("ini", ini), ("socket", socket), ("proc", proc), ("core", core), ("elf", elf)):
+        folder = to / name
+        folder.mkdir(parents=True, exist_ok=True)
+        for seed, data in make().items():
+            (folder / seed).write_bytes(data)
+        found = HERE / "corpus" / name
+        if found.is_dir():
+            for path in found.iterdir():
+                shutil.copy(path, folder / path.name)
+
+
+if __name__ == "__main__":
+    main()
