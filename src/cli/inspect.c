@@ -151,6 +151,7 @@ int gmr__inspector_main(int argc, char **argv)
     /* Only now: while a thread is held, hurry is kindness. */
     setpriority(PRIO_PROCESS, 0, NICE_WHILE_ANALYSING);
     int code = stream(&arguments, walk, started_ns);
+    gmr__walk_save(walk);
     fflush(NULL);
     _exit(code); /* the kernel frees faster than we could */
 }

@@ -103,6 +103,12 @@ struct gmr__walk *gmr__walk_new(const struct gmr__walk_options *options)
     return walk;
 }
 
+void gmr__walk_save(struct gmr__walk *walk)
+{
+    if (walk->analysis)
+        gmr__symbolizer_save(walk->analysis->symbolizer);
+}
+
 void gmr__walk_free(struct gmr__walk *walk)
 {
     if (!walk)

@@ -39,6 +39,8 @@ struct gmr__walk;
 /* Captures the process at once: from here on it runs undisturbed. NULL: no memory. */
 struct gmr__walk *gmr__walk_new(const struct gmr__walk_options *options);
 void gmr__walk_free(struct gmr__walk *walk);
+/* Keeps the symbols found for the next report; gmr__walk_free does so, too. */
+void gmr__walk_save(struct gmr__walk *walk);
 
 /* Is there at least one thread in it? */
 bool gmr__walk_captured(const struct gmr__walk *walk);

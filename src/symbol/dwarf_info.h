@@ -13,8 +13,8 @@ struct gmr__dwarf_info;
 
 /* One function at an address. */
 struct gmr__dwarf_frame {
-    char function[1024]; /* demangled; "" if unknown */
-    const char *file;    /* lives as long as the info; NULL if unknown */
+    char function[1024];   /* demangled; "" if unknown */
+    const char *file;      /* lives as long as the info; NULL if unknown */
     const char *directory; /* where the compiler ran, which a relative file begins at; the same; NULL if unknown */
     int line, column;
     uint64_t start; /* of the part of the real function that holds the address (of the module's file); 0 if inlined */

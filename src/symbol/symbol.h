@@ -67,7 +67,10 @@ struct gmr__symbolizer_options {
 };
 struct gmr__symbolizer *gmr__symbolizer_new(const struct gmr__snapshot *snapshot, struct gmr__modules *modules,
                                             const struct gmr__symbolizer_options *options);
+/* Saves first. */
 void gmr__symbolizer_free(struct gmr__symbolizer *symbolizer);
+/* Writes what was found out to the cache on disk; after the report, for those who end without freeing. */
+void gmr__symbolizer_save(struct gmr__symbolizer *symbolizer);
 
 /* lookup: pc for an activation, pc - 1 for a return address. The result lives as long as the symbolizer. NULL without memory. */
 const struct gmr__resolved *gmr__symbolize(struct gmr__symbolizer *symbolizer, uint64_t lookup);

@@ -41,13 +41,23 @@ struct gmr__symbolizer *gmr__symbolizer_new(const struct gmr__snapshot *snapshot
     return s;
 }
 
+void gmr__symbolizer_save(struct gmr__symbolizer *s)
+{
+    for (size_t i = 0; i < s->modules->count; i++) {
+        if (s->files[i].cache)
+            gmr__cache_save(s->files[i].cache);
+    }
+}
+
 void gmr__symbolizer_free(struct gmr__symbolizer *s)
 {
     if (!s)
         return;
+    gmr__symbolizer_save(s);
     for (size_t i = 0; i < s->modules->count; i++) {
         gmr__dwarf_info_free(s->files[i].dwarf);
         gmr__names_free(s->files[i].names);
+        gmr__cache_close(s->files[i].cache);
     }
     gmr__tail_calls_free(s->tail_calls);
     gmr__perf_map_free(s->perf_map);
@@ -135,6 +145,19 @@ struct gmr__names *gmr__symbolizer_names(struct gmr__symbolizer *s, struct gmr__
     return file->names;
 }
 
+/* Only of modules whose file was found and verified, or that have none (the vdso): what is missing today may be there tomorrow. */
+struct gmr__cache *gmr__symbolizer_cache(struct gmr__symbolizer *s, struct gmr__module_data *m)
+{
+    struct gmr__symbol_file *file = &s->files[m->index];
+    if (!file->cache_tried) {
+        file->cache_tried = true;
+        if (s->options.cache_directory && !s->options.no_lines && m->module.build_id_bytes && gmr__module_file(m) &&
+            !m->module.problem)
+            file->cache = gmr__cache_open(s->options.cache_directory, m);
+    }
+    return file->cache;
+}
+
 /* The real function's name from the symbol tables, where DWARF did not tell. */
 static void add_elf_name(struct building *b, struct gmr__module_data *m)
 {
@@ -153,19 +176,30 @@ static void add_elf_name(struct building *b, struct gmr__module_data *m)
     b->start = start;
 }
 
+static void resolve_in(struct building *b, struct gmr__module_data *m)
+{
+    struct gmr__dwarf_info *dwarf = b->s->options.no_lines ? NULL : gmr__symbolizer_dwarf(b->s, m);
+    if (dwarf)
+        gmr__dwarf_info_find(dwarf, b->address, add, b);
+    if (b->count == 0 || !b->symbols[b->count - 1].function || b->symbols[b->count - 1].inlined)
+        add_elf_name(b, m);
+}
+
 static const struct gmr__resolved *resolve(struct gmr__symbolizer *s, uint64_t lookup)
 {
     const struct gmr__module *module = gmr__modules_find(s->modules, lookup);
     struct building b = {.s = s};
+    struct gmr__cache *cache = NULL;
     if (module) {
         struct gmr__module_data *m = (struct gmr__module_data *)module;
         gmr__module_file(m); /* may correct the bias */
         b.address = lookup - module->bias;
-        struct gmr__dwarf_info *dwarf = s->options.no_lines ? NULL : gmr__symbolizer_dwarf(s, m);
-        if (dwarf)
-            gmr__dwarf_info_find(dwarf, b.address, add, &b);
-        if (b.count == 0 || !b.symbols[b.count - 1].function || b.symbols[b.count - 1].inlined)
-            add_elf_name(&b, m);
+        cache = gmr__symbolizer_cache(s, m);
+        b.count = cache ? gmr__cache_find(cache, b.address, b.symbols, GMR__MAX_INLINES, &b.start) : 0;
+        if (b.count)
+            cache = NULL; /* nothing to add */
+        else
+            resolve_in(&b, m);
     } else {
         const char *name = gmr__perf_map_find(&s->perf_map, s->modules, lookup, &b.start);
         if (name)
@@ -179,6 +213,8 @@ static const struct gmr__resolved *resolve(struct gmr__symbolizer *s, uint64_t l
     if (!resolved || !symbols)
         return NULL;
     memcpy(symbols, b.symbols, b.count * sizeof(*symbols));
+    if (cache)
+        gmr__cache_add(cache, &(struct gmr__cached_pc){b.address, b.start, symbols, b.count});
     *resolved = (struct gmr__resolved){module, symbols, b.count, module && b.start ? b.start + module->bias : 0};
     return resolved;
 }

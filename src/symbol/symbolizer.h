@@ -4,6 +4,7 @@
 #ifndef GMR_SYMBOL_SYMBOLIZER_H
 #define GMR_SYMBOL_SYMBOLIZER_H
 
+#include "symbol/cache.h"
 #include "symbol/dwarf_info.h"
 #include "symbol/internal.h"
 #include "symbol/names.h"
@@ -21,7 +22,8 @@ struct gmr__symbol_slot {
 struct gmr__symbol_file { /* one a module */
     struct gmr__dwarf_info *dwarf;
     struct gmr__names *names;
-    bool dwarf_tried, names_tried;
+    struct gmr__cache *cache;
+    bool dwarf_tried, names_tried, cache_tried;
 };
 
 struct gmr__symbolizer {
@@ -35,10 +37,12 @@ struct gmr__symbolizer {
     struct gmr__perf_map *perf_map;
     struct gmr__sources *sources;
     struct gmr__tail_calls *tail_calls;
+    uint64_t program; /* hash of all modules' build ids, 0: not made yet */
 };
 
 /* Both may be NULL, each is opened once. */
 struct gmr__dwarf_info *gmr__symbolizer_dwarf(struct gmr__symbolizer *symbolizer, struct gmr__module_data *module);
+struct gmr__cache *gmr__symbolizer_cache(struct gmr__symbolizer *symbolizer, struct gmr__module_data *module);
 struct gmr__names *gmr__symbolizer_names(struct gmr__symbolizer *symbolizer, struct gmr__module_data *module);
 
 /* --- perf_map.c: the list that JIT compilers write for perf. NULL: no name. */

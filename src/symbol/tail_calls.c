@@ -275,6 +275,85 @@ static struct entry *entry_of(struct gmr__symbolizer *s, uint64_t return_pc, uin
     return &calls->entries[slot_of(calls, return_pc, callee)];
 }
 
+/* --------------------------------------------------------------------------------- the cache on disk */
+
+/* The callee's build id and, as a name may be found in any of them, all modules of the program. */
+static uint64_t fingerprint(struct gmr__symbolizer *s, const struct gmr__module_data *callee)
+{
+    uint64_t hash = UINT64_C(0xCBF29CE484222325);
+    if (!s->program) {
+        for (size_t i = 0; i < s->modules->count; i++) {
+            const struct gmr__module *module = &s->modules->list[i]->module;
+            for (unsigned k = 0; k < module->build_id_bytes; k++)
+                hash = (hash ^ module->build_id[k]) * UINT64_C(0x100000001B3);
+        }
+        s->program = hash | 1;
+    }
+    hash = s->program;
+    for (unsigned k = 0; k < callee->module.build_id_bytes; k++)
+        hash = (hash ^ callee->module.build_id[k]) * UINT64_C(0x100000001B3);
+    return hash;
+}
+
+static bool from_cache(struct gmr__symbolizer *s, struct entry *entry, struct gmr__module_data *caller,
+                       struct gmr__module_data *callee)
+{
+    struct gmr__cache *cache = gmr__symbolizer_cache(s, caller);
+    uint64_t pcs[MAX_CHAIN];
+    int count = cache
+                    ? gmr__cache_find_calls(cache, entry->return_pc - caller->module.bias,
+                                            entry->callee - callee->module.bias, fingerprint(s, callee), pcs, MAX_CHAIN)
+                    : -1;
+    struct gmr__tail_call *list = count > 0 ? gmr__pool_alloc(&s->pool, (size_t)count * sizeof(*list)) : NULL;
+    if (count <= 0 || !list)
+        return count == 0;
+    for (int i = 0; i < count; i++) {
+        list[i].pc = (pcs[i] >> 1) + (pcs[i] & 1 ? callee : caller)->module.bias;
+        list[i].resolved = marked(s, list[i].pc);
+        if (!list[i].resolved)
+            return false;
+    }
+    entry->list = list;
+    entry->count = (size_t)count;
+    return true;
+}
+
+static void to_cache(struct gmr__symbolizer *s, const struct entry *entry, struct gmr__module_data *caller,
+                     struct gmr__module_data *callee)
+{
+    struct gmr__cache *cache = gmr__symbolizer_cache(s, caller);
+    uint64_t *pcs = cache ? gmr__pool_alloc(&s->pool, (entry->count + 1) * sizeof(*pcs)) : NULL;
+    if (!pcs || !callee->module.build_id_bytes)
+        return;
+    for (size_t i = 0; i < entry->count; i++) {
+        const struct gmr__module_data *m = module_at(s, entry->list[i].pc - 1);
+        if (m != caller && m != callee)
+            return;
+        pcs[i] = (entry->list[i].pc - m->module.bias) << 1 | (m == callee && m != caller);
+    }
+    gmr__cache_add_calls(cache, &(struct gmr__cached_calls){.return_pc = entry->return_pc - caller->module.bias,
+                                                            .callee = entry->callee - callee->module.bias,
+                                                            .other = fingerprint(s, callee),
+                                                            .pcs = pcs,
+                                                            .pc_count = entry->count});
+}
+
+static void search_and_keep(struct gmr__symbolizer *s, struct entry *entry)
+{
+    struct gmr__module_data *caller = module_at(s, entry->return_pc - 1), *callee = module_at(s, entry->callee);
+    if (!caller || !callee || from_cache(s, entry, caller, callee))
+        return;
+    struct search *search = calloc(1, sizeof(*search));
+    if (!search)
+        return;
+    search->s = s;
+    search->callee = entry->callee;
+    find(search, entry->return_pc);
+    keep(search, entry);
+    to_cache(s, entry, caller, callee);
+    free(search);
+}
+
 size_t gmr__symbolize_tail_calls(struct gmr__symbolizer *s, uint64_t return_pc, uint64_t callee_lookup,
                                  const struct gmr__tail_call **list)
 {
@@ -288,14 +367,7 @@ size_t gmr__symbolize_tail_calls(struct gmr__symbolizer *s, uint64_t return_pc, 
     if (!entry->used) {
         *entry = (struct entry){.return_pc = return_pc, .callee = callee->entry, .used = true};
         s->tail_calls->count++;
-        struct search *search = calloc(1, sizeof(*search));
-        if (search) {
-            search->s = s;
-            search->callee = callee->entry;
-            find(search, return_pc);
-            keep(search, entry);
-        }
-        free(search);
+        search_and_keep(s, entry);
     }
     *list = entry->list;
     return entry->count;

@@ -1,0 +1,264 @@
+/*
+ * test_symbol.c - modules, names and the symbol cache, on this very process; demangling; ELF headers that lie.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "snapshot/arena.h"
+#include "symbol/cache.h"
+#include "symbol/demangle.h"
+#include "symbol/elf_header.h"
+#include "symbol/internal.h"
+#include "symbol/pool.h"
+#include "symbol/symbol.h"
+
+/* --------------------------------------------------------------------------------- demangling */
+
+static void demangles(void **state)
+{
+    static const struct {
+        const char *mangled, *plain;
+    } names[] = {
+        {"main", "main"},
+        {"poll@@GLIBC_2.2.5", "poll"},
+        {"memcpy@GLIBC_2.14", "memcpy"},
+        {"_ZN2ns3fooEi", "ns::foo"},
+        {"_ZNSt6vectorIiSaIiEE9push_backERKi", "std::vector<int, std::allocator<int> >::push_back"},
+        {"_Z1fIiEvT_", "f<int>"},
+        {"_ZN12_GLOBAL__N_13barEv.constprop.0", "(anonymous namespace)::bar"},
+        {"_ZN4core3ptr13drop_in_place17h0123456789abcdefE", "core::ptr::drop_in_place"},
+        {"_RNvCs1234_7mycrate3foo", "mycrate::foo"},
+        {"getpid@plt", "getpid@plt"},
+        {"_ZN2ns3fooEi@plt", "ns::foo@plt"},
+        {"_Zbroken", "_Zbroken"},
+        {"@", "@"},
+        {"", ""},
+    };
+    char text[256], tiny[8];
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        gmr__demangle(names[i].mangled, text, sizeof(text));
+        assert_string_equal(text, names[i].plain);
+        gmr__demangle(names[i].mangled, tiny, sizeof(tiny));
+        assert_true(strlen(tiny) < sizeof(tiny));
+    }
+}
+
+/* Each level doubles the name: 2^60 bytes if nobody stops it. */
+static void demangling_is_bounded(void **state)
+{
+    char mangled[512] = "_Z1f", text[1024];
+    for (int i = 0; i < 60; i++) {
+        char part[16];
+        snprintf(part, sizeof(part), i ? "S%d_S%d_" : "1aIccE", i, i);
+        strncat(mangled, i ? "1aI" : "", sizeof(mangled) - strlen(mangled) - 1);
+        strncat(mangled, part, sizeof(mangled) - strlen(mangled) - 1);
+        strncat(mangled, i ? "E" : "", sizeof(mangled) - strlen(mangled) - 1);
+    }
+    gmr__demangle(mangled, text, sizeof(text));
+    assert_true(strlen(text) < sizeof(text));
+}
+
+/* --------------------------------------------------------------------------------- headers */
+
+struct bytes {
+    const unsigned char *at;
+    size_t count;
+};
+
+static int read_bytes(void *userdata, uint64_t offset, void *to, size_t count)
+{
+    const struct bytes *bytes = userdata;
+    if (offset > bytes->count || count > bytes->count - offset)
+        return -EFAULT;
+    memcpy(to, bytes->at + offset, count);
+    return 0;
+}
+
+/* Every byte of a real header flipped in turn, and every length: no crash, no read beyond (the sanitizers watch). */
+static void headers_that_lie(void **state)
+{
+    unsigned char original[4096], bytes[4096], id[GMR__MAX_BUILD_ID];
+    struct gmr__elf_header header;
+    int fd = open("/proc/self/exe", O_RDONLY);
+    assert_int_equal(read(fd, original, sizeof(original)), sizeof(original));
+    close(fd);
+    struct bytes all = {original, sizeof(original)};
+    assert_int_equal(gmr__elf_header_read(&header, read_bytes, &all), 0);
+    for (size_t i = 0; i < 64 + 56 * 16; i++) {
+        memcpy(bytes, original, sizeof(bytes));
+        for (int bit = 0; bit < 8; bit++) {
+            uint64_t vaddr;
+            bytes[i] = original[i] ^ (unsigned char)(1 << bit);
+            struct bytes lie = {bytes, sizeof(bytes)};
+            if (gmr__elf_header_read(&header, read_bytes, &lie) == 0) {
+                gmr__elf_header_vaddr(&header, 0, false, &vaddr);
+                gmr__elf_header_build_id(&header, read_bytes, &lie, false, 0, id);
+            }
+        }
+        struct bytes cut = {original, i};
+        gmr__elf_header_read(&header, read_bytes, &cut);
+    }
+}
+
+/* --------------------------------------------------------------------------------- this process */
+
+static int read_self(const struct gmr__snapshot *snapshot, uint64_t address, void *to, size_t bytes)
+{
+    struct iovec local = {to, bytes}, remote = {(void *)(uintptr_t)address, bytes};
+    return process_vm_readv(snapshot->pid, &local, 1, &remote, 1, 0) == (ssize_t)bytes ? 0 : -EFAULT;
+}
+
+static struct gmr__snapshot *self(void)
+{
+    struct gmr__snapshot *snapshot = gmr__snapshot_new(getpid());
+    char root[64];
+    assert_non_null(snapshot);
+    snprintf(root, sizeof(root), "/proc/%d/root", (int)getpid());
+    snapshot->root = gmr__snapshot_strdup(snapshot, root);
+    snapshot->read_live = read_self;
+    assert_int_equal(gmr__snapshot_read_maps(snapshot, "/proc", 0), 0);
+    return snapshot;
+}
+
+__attribute__((noinline)) static int known_function(int n)
+{
+    __asm__ volatile("");
+    return n + 1;
+}
+
+static void finds_itself(void **state)
+{
+    struct gmr__snapshot *snapshot = self();
+    struct gmr__modules *modules = gmr__modules_new(snapshot);
+    struct gmr__symbolizer *symbolizer = gmr__symbolizer_new(snapshot, modules, NULL);
+    uint64_t address = (uint64_t)(uintptr_t)known_function, own = 0, libc = (uint64_t)(uintptr_t)strerror;
+    const struct gmr__module *module = gmr__modules_find(modules, address);
+    assert_non_null(module);
+    assert_true(module->build_id_bytes == 20);
+    assert_null(gmr__modules_find(modules, (uint64_t)(uintptr_t)&own)); /* the stack is in none */
+    assert_null(gmr__modules_find(modules, 0));
+    assert_null(gmr__modules_find(modules, UINT64_MAX));
+    const struct gmr__resolved *resolved = gmr__symbolize(symbolizer, address + 1);
+    assert_ptr_equal(resolved->module, module);
+    assert_string_equal(resolved->symbols[resolved->symbol_count - 1].function, "known_function");
+    assert_int_equal(resolved->symbols[resolved->symbol_count - 1].offset, 1);
+    assert_non_null(resolved->symbols[0].file);
+    assert_non_null(strstr(resolved->symbols[0].file, "test_symbol.c"));
+    assert_true(resolved->entry == address);
+    assert_ptr_equal(gmr__symbolize(symbolizer, address + 1), resolved);
+    assert_string_equal(gmr__symbolize(symbolizer, libc)->symbols[0].offset ? "" : "at its start", "at its start");
+    assert_null(gmr__symbolize(symbolizer, 4096)->symbols[0].function);
+    assert_int_equal(gmr__symbolize(symbolizer, 4096)->symbol_count, 1);
+    gmr__symbolizer_free(symbolizer);
+    gmr__modules_free(modules);
+    gmr__snapshot_free(snapshot);
+    assert_int_equal(known_function(1), 2);
+}
+
+/* --------------------------------------------------------------------------------- the cache */
+
+static char directory[64];
+
+static const char *cached_name(uint64_t address, char *text, size_t cap)
+{
+    struct gmr__snapshot *snapshot = self();
+    struct gmr__modules *modules = gmr__modules_new(snapshot);
+    struct gmr__symbolizer_options options = {.cache_directory = directory};
+    struct gmr__symbolizer *symbolizer = gmr__symbolizer_new(snapshot, modules, &options);
+    const struct gmr__resolved *resolved = gmr__symbolize(symbolizer, address);
+    const struct gmr__symbol *symbol = &resolved->symbols[resolved->symbol_count - 1];
+    snprintf(text, cap, "%s+%llu %s:%d", symbol->function ? symbol->function : "?", (unsigned long long)symbol->offset,
+             symbol->file ? symbol->file : "?", symbol->line);
+    gmr__symbolizer_free(symbolizer);
+    gmr__modules_free(modules);
+    gmr__snapshot_free(snapshot);
+    return text;
+}
+
+/* The file of this program's module. */
+static void cache_path(char *path, size_t cap)
+{
+    struct gmr__snapshot *snapshot = self();
+    struct gmr__modules *modules = gmr__modules_new(snapshot);
+    char id[65];
+    gmr__module_build_id(gmr__modules_find(modules, (uint64_t)(uintptr_t)known_function), id);
+    snprintf(path, cap, "%s/%s.sym", directory, id);
+    gmr__modules_free(modules);
+    gmr__snapshot_free(snapshot);
+}
+
+/* Whatever happens to the file, the answer is the same; and the first thing that a reader does with damage is to replace it. */
+static void cache_is_safe_to_corrupt(void **state)
+{
+    uint64_t address = (uint64_t)(uintptr_t)known_function + 1;
+    char first[512], again[512], path[256];
+    unsigned char bytes[65536], damaged[65536];
+    snprintf(directory, sizeof(directory), "/tmp/gmr-cache-XXXXXX");
+    assert_non_null(mkdtemp(directory));
+    cache_path(path, sizeof(path));
+    cached_name(address, first, sizeof(first));
+    assert_non_null(strstr(first, "known_function+1 "));
+    int fd = open(path, O_RDONLY);
+    assert_true(fd >= 0);
+    ssize_t count = read(fd, bytes, sizeof(bytes));
+    close(fd);
+    assert_true(count > 48 && count < (ssize_t)sizeof(bytes));
+    for (ssize_t i = 0; i < count; i += 5) {
+        memcpy(damaged, bytes, (size_t)count);
+        damaged[i] ^= (unsigned char)(1 + i % 255);
+        fd = open(path, O_WRONLY | O_TRUNC);
+        assert_int_equal(write(fd, damaged, (size_t)(i % 3 ? count : i)), i % 3 ? count : i);
+        close(fd);
+        assert_string_equal(cached_name(address, again, sizeof(again)), first);
+    }
+    /* Not a file of ours: a link is not followed, and something that is no file does not hang. */
+    unlink(path);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    assert_string_equal(cached_name(address, again, sizeof(again)), first);
+    unlink(path);
+    rmdir(directory);
+}
+
+/* What the cache tells is what is taken: a name forged with a right checksum shows, one for other debug information does not. */
+static void cache_is_used(void **state)
+{
+    uint64_t address = (uint64_t)(uintptr_t)known_function + 1;
+    char text[512], path[256];
+    snprintf(directory, sizeof(directory), "/tmp/gmr-cache-XXXXXX");
+    assert_non_null(mkdtemp(directory));
+    cache_path(path, sizeof(path));
+    struct gmr__snapshot *snapshot = self();
+    struct gmr__modules *modules = gmr__modules_new(snapshot);
+    struct gmr__module_data *m = (struct gmr__module_data *)gmr__modules_find(modules, address);
+    struct gmr__symbol symbol = {.function = "from_the_cache", .offset = 7, .file = "x.c", .line = 3};
+    struct gmr__cache *cache = gmr__cache_open(directory, m);
+    gmr__cache_add(cache, &(struct gmr__cached_pc){address - m->module.bias, 0, &symbol, 1});
+    gmr__cache_save(cache);
+    gmr__cache_close(cache);
+    gmr__modules_free(modules);
+    gmr__snapshot_free(snapshot);
+    assert_string_equal(cached_name(address, text, sizeof(text)), "from_the_cache+7 x.c:3");
+    unlink(path);
+    rmdir(directory);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(demangles),    cmocka_unit_test(demangling_is_bounded),    cmocka_unit_test(headers_that_lie),
+        cmocka_unit_test(finds_itself), cmocka_unit_test(cache_is_safe_to_corrupt), cmocka_unit_test(cache_is_used),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
