@@ -136,6 +136,8 @@ GMR_API void gmr_green_set_entry(struct gmr_green *green, void *entry, void *arg
 /* Libraries that share one stack and copy it away: while suspended, *length bytes of the stack from its sp upwards stand at *copy.
  * The addresses of the two variables are kept, and read when a report is made. */
 GMR_API void gmr_green_copied(struct gmr_green *green, void *const *copy, const size_t *length);
+/* Only while *owner is not this one's slot: the variable names whose bytes are on the shared stack itself. */
+GMR_API void gmr_green_copied_owner(struct gmr_green *green, void *const *owner);
 /* The green thread that awaits or resumes this one. */
 GMR_API void gmr_green_parent(struct gmr_green *green, struct gmr_green *parent);
 

@@ -185,6 +185,11 @@ static void read_copied_away(struct gmr__green *green, struct gmr__reader *reade
     for (size_t i = 0; i + 1 < n; i += 2) {
         struct work *w = batch->owner[i];
         uint32_t bytes = w->word[1] < green->options.stack_bytes ? (uint32_t)w->word[1] : green->options.stack_bytes;
+        uint64_t owner = 0;
+        if (w->copied->detail->copy_owner)
+            gmr__green_read(green, w->copied->detail->copy_owner, &owner, sizeof(owner));
+        if (owner && owner == w->record->slot)
+            continue; /* its bytes are on the stack itself */
         if (!w->word[0] || !bytes || !make_room(green, reader, w->copied, bytes))
             continue;
         batch->pieces[m] = (struct gmr__green_piece){.address = w->word[0], .to = w->copied->stack, .bytes = bytes};

@@ -23,8 +23,9 @@ struct emitter {
     struct carrier *carriers; /* sorted by sp */
     size_t carrier_count;
     uint64_t bad_records, bad_contexts, approximate, late;
-    bool settled;              /* the copy of the one at hand was made ahead, and stands */
-    uint64_t code[CODE_CACHE]; /* addresses known to be code */
+    bool settled;                 /* the copy of the one at hand was made ahead, and stands */
+    uint64_t code[CODE_CACHE];    /* addresses known to be code */
+    uint64_t returns[CODE_CACHE]; /* ... and to be returned to */
 };
 
 static int compare_carriers(const void *a, const void *b)
@@ -73,6 +74,18 @@ static bool is_code(struct emitter *e, uint64_t address)
     if (*cached == address && address)
         return true;
     if (!gmr__green_is_code(e->green, address))
+        return false;
+    *cached = address;
+    return true;
+}
+
+/* No call in front of it: where a green thread begins that has not run. */
+static bool is_return(struct emitter *e, uint64_t address)
+{
+    uint64_t *cached = &e->returns[(address ^ address >> 12) % CODE_CACHE];
+    if (*cached == address)
+        return true;
+    if (!gmr__green_is_return_address(e->green, address))
         return false;
     *cached = address;
     return true;
@@ -212,7 +225,8 @@ static void put_suspended(struct emitter *e, const struct gmr__shape *shape, con
         return;
     }
     uint64_t pc = t->regs.value[gmr__arch_pc];
-    if (pc == t->entry || in_range(pc, shape->layout.entry_low, shape->layout.entry_high)) {
+    if (pc == t->entry || (!t->entry && !is_return(e, pc)) ||
+        in_range(pc, shape->layout.entry_low, shape->layout.entry_high)) {
         t->state = GMR__GREEN_NEW;
         t->activation = true;
     }

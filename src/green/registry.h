@@ -62,7 +62,7 @@ struct gmr__detail {
     uint32_t language_kind;            /* 0: none, else GMR__LANGUAGE_* */
     uint32_t reserved;
     uint64_t creator[GMR__DETAIL_CREATOR];
-    uint64_t reserved2;
+    uint64_t copy_owner; /* address of a variable; 0: none */
 };
 
 /* records, then details, then nothing up to the alignment */

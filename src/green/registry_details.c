@@ -91,6 +91,12 @@ void gmr_green_copied(struct gmr_green *green, void *const *copy, const size_t *
     detail->copy = word(copy);
 }
 
+void gmr_green_copied_owner(struct gmr_green *green, void *const *owner)
+{
+    if (green)
+        use_detail(green)->copy_owner = word(owner);
+}
+
 void gmr_green_parent(struct gmr_green *green, struct gmr_green *parent)
 {
     if (green)

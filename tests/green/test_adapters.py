@@ -127,6 +127,21 @@ def lua(t):
 
 
 @suite.test
+def libraries_that_are_vendored(t):
+    document, threads = green_threads(t, start(t, "target_layouts"))
+    named = by_name(threads)
+    libraries = ("minicoro", "libco", "tencent", "libmill", "libdill", "libcoro", "bthread", "photon")
+    check(len(threads) == 26 and set(named) == {f"{library}-{i}" for library in libraries for i in range(3)} | {"libaco-0", "libaco-1"},
+          sorted(named))
+    for name, thread in named.items():
+        library, number = name.rsplit("-", 1)
+        expected = ["body"] if number == "2" else ["leave"] + (int(number) + 2) * ["go_deep"] + ["body"]
+        check(functions(document, thread) == expected, name, functions(document, thread))
+        check(thread["state"] == ("new" if number == "2" else "suspended") and "problem" not in thread, thread)
+        check(("thread" in thread) == (library not in ("bthread", "photon")), thread)
+
+
+@suite.test
 def boost(t):
     document, threads = green_threads(t, start(t, "target_boost"))
     check(len(threads) == 5 and all(thread["kind"] == "fcontext" for thread in threads), threads)
