@@ -1,0 +1,278 @@
+/*
+ * green/scan.c - the source of green threads that were discovered rather than told of.
+ *
+ * Inspector only. `ahead` scans memory twice while the target runs: for words that are return addresses behind a switch, and for words that
+ * are the saved stack pointers those would belong to. A return address that stayed behind in dead stack has nobody who keeps its stack
+ * pointer; what is left is checked again at the stop, where the owner's word may have moved on to a new value. Words in the
+ * dead part of an OS thread's stack own nothing. Results are marked "discovered".
+ */
+#include "green/scan.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MAX_CANDIDATES 4000000u
+#define OWN_STACK 8192u /* an owner this little below S stands in the dead part of the same stack */
+#define DEAD_STACK ((uint64_t)8 << 20)
+#define RED_ZONE 128u
+#define PAGE 4096u
+#define ROUND 512
+#define CONTEXT_BYTES 80 /* from S: all that the routines push */
+#define UCONTEXT_BYTES 176
+
+static int find(struct gmr__green *green, void **state)
+{
+    struct gmr__scan *scan = calloc(1, sizeof(*scan));
+    if (!scan)
+        return -ENOMEM;
+    scan->green = green;
+    gmr__addrmap_init(&scan->by_context, MAX_CANDIDATES);
+    gmr__addrmap_init(&scan->pages, MAX_CANDIDATES);
+    *state = scan;
+    return gmr__scan_find_sites(scan) ? 1 : 0;
+}
+
+/* Room for one more; doubles. */
+static void *more_room(void *list, size_t count, size_t *room, size_t size)
+{
+    if (count < *room)
+        return list;
+    size_t bigger = *room ? *room * 2 : 1024;
+    void *grown = bigger <= MAX_CANDIDATES ? realloc(list, bigger * size) : NULL;
+    if (grown)
+        *room = bigger;
+    return grown;
+}
+
+static bool add_context(struct gmr__scan *scan, uint64_t context, uint64_t routine)
+{
+    if (scan->routines[routine - 1].form == GMR__SCAN_UCONTEXT) {
+        void *grown = more_room(scan->candidates, scan->count, &scan->room, sizeof(*scan->candidates));
+        if (!grown)
+            return false;
+        scan->candidates = grown;
+        scan->candidates[scan->count++] = (struct gmr__scan_candidate){context, (uint8_t)(routine - 1)};
+        return true;
+    }
+    if (scan->context_low == 0 || context < scan->context_low)
+        scan->context_low = context;
+    if (context > scan->context_high)
+        scan->context_high = context;
+    return gmr__addrmap_put(&scan->by_context, context, routine) && gmr__addrmap_put(&scan->pages, context >> 12, 1);
+}
+
+static void see_sites(void *userdata, uint64_t address, const uint64_t *words, size_t count)
+{
+    struct gmr__scan *scan = userdata;
+    uint64_t low = scan->site_low, span = scan->site_high - scan->site_low, routine;
+    for (size_t i = 0; i < count; i++)
+        if (words[i] - low <= span && gmr__addrmap_get(&scan->sites, words[i], &routine) &&
+            !add_context(scan, address + i * 8 - scan->routines[routine - 1].pc_offset, routine))
+            scan->cut = true;
+}
+
+/*
+ * A green thread that goes on between the two passes is switched away from elsewhere in its stack; so outside stacks every word
+ * that points into a page of one is looked at again at the stop, inside stacks only those that hit exactly.
+ */
+static void see_owners(void *userdata, uint64_t address, const uint64_t *words, size_t count)
+{
+    struct gmr__scan *scan = userdata;
+    uint64_t low = scan->context_low, span = scan->context_high - scan->context_low;
+    for (size_t i = 0; i < count; i++) {
+        uint64_t owner = address + i * 8, word = words[i];
+        if (word - low > span || word % 8 != 0 || word - owner < OWN_STACK ||
+            !gmr__addrmap_get(&scan->pages, word >> 12, NULL) ||
+            (gmr__addrmap_get(&scan->pages, owner >> 12, NULL) && !gmr__addrmap_get(&scan->by_context, word, NULL)))
+            continue;
+        uint64_t *grown = more_room(scan->owners, scan->owner_count, &scan->owner_room, sizeof(*scan->owners));
+        if (!grown) {
+            scan->cut = true;
+            return;
+        }
+        scan->owners = grown;
+        scan->owners[scan->owner_count++] = owner;
+    }
+}
+
+static int ahead(struct gmr__green *green, void *state)
+{
+    struct gmr__scan *scan = state;
+    if (!gmr__scan_memory(green, see_sites, scan) ||
+        (scan->by_context.used > 0 && !gmr__scan_memory(green, see_owners, scan)))
+        gmr__green_note(green, "memory could not be scanned to its end in time: green threads may be missing");
+    if (scan->cut)
+        gmr__green_note(green, "there are more traces of green threads than can be looked at");
+    return 0;
+}
+
+/* Is the word at `address` in the part of an OS thread's stack that is not in use? */
+static bool in_dead_stack(struct gmr__green *green, uint64_t address)
+{
+    size_t count;
+    const struct gmr__thread *threads = gmr__green_stopped(green, &count);
+    for (size_t i = 0; i < count; i++) {
+        uint64_t sp = threads[i].regs.value[gmr__arch_sp];
+        if (!(threads[i].regs.valid >> gmr__arch_sp & 1) || address + RED_ZONE >= sp || sp - address > DEAD_STACK)
+            continue;
+        const struct gmr__map *map = gmr__snapshot_map(gmr__green_snapshot(green), sp);
+        /* Stacks side by side make one mapping; then only what is near is surely the same stack. */
+        if (map && address >= map->start && (strcmp(map->path, "[stack]") == 0 || sp - address < OWN_STACK))
+            return true;
+    }
+    return false;
+}
+
+static bool is_writable(struct gmr__green *green, uint64_t address)
+{
+    const struct gmr__map *map = gmr__snapshot_map(gmr__green_snapshot(green), address);
+    return map && map->write;
+}
+
+static void set_register(struct gmr__regs *regs, unsigned number, const unsigned char *from)
+{
+    memcpy(&regs->value[number], from, 8);
+    regs->valid |= 1ull << number;
+}
+
+/* DWARF numbers of x86-64: rbx 3, rbp 6, rsp 7, r12 to r15, rip 16. */
+static void emit_pushed(struct gmr__scan *scan, const struct gmr__scan_routine *routine, uint64_t context,
+                        uint64_t owner, const unsigned char *bytes)
+{
+    static const uint8_t fcontext[] = {12, 13, 14, 15, 3, 6, 16}, coro[] = {15, 14, 13, 12, 3, 6, 16};
+    const uint8_t *order = routine->form == GMR__SCAN_FCONTEXT ? fcontext : coro;
+    uint32_t first = routine->pc_offset - 48;
+    struct gmr__green_thread thread = {
+        .kind = routine->kind, .address = owner, .state = GMR__GREEN_SUSPENDED, .discovered = true};
+    for (uint32_t i = 0; i < 7; i++)
+        set_register(&thread.regs, order[i], bytes + first + i * 8);
+    thread.regs.value[7] = context + routine->pc_offset + 8;
+    thread.regs.valid |= 1u << 7;
+    gmr__green_emit(scan->green, &thread);
+}
+
+/* What the owners hold now is a context if the return address of a switch stands where it must. */
+static void check_contexts(struct gmr__scan *scan, const uint64_t *owners, const uint64_t *contexts, size_t count)
+{
+    unsigned char bytes[ROUND][CONTEXT_BYTES];
+    struct gmr__green_piece pieces[ROUND];
+    for (size_t i = 0; i < count; i++)
+        pieces[i] = (struct gmr__green_piece){.address = contexts[i], .to = bytes[i], .bytes = CONTEXT_BYTES};
+    gmr__green_read_many(scan->green, pieces, count);
+    for (size_t i = 0; i < count; i++)
+        for (size_t r = 0; r < GMR__SCAN_ROUTINES; r++) {
+            const struct gmr__scan_routine *routine = &scan->routines[r];
+            uint64_t site, found;
+            if (routine->form == GMR__SCAN_UCONTEXT || routine->pc_offset == 0 ||
+                pieces[i].got < routine->pc_offset + 8)
+                continue;
+            memcpy(&site, bytes[i] + routine->pc_offset, 8);
+            if (gmr__addrmap_get(&scan->sites, site, &found) && found == r + 1) {
+                emit_pushed(scan, routine, contexts[i], owners[i], bytes[i]);
+                break;
+            }
+        }
+}
+
+static void check_owners(struct gmr__scan *scan, const uint64_t *owners, size_t count, struct gmr__addrmap *done)
+{
+    uint64_t words[ROUND], whose[ROUND], contexts[ROUND];
+    struct gmr__green_piece pieces[ROUND];
+    size_t left = 0;
+    for (size_t i = 0; i < count; i++)
+        pieces[i] = (struct gmr__green_piece){.address = owners[i], .to = &words[i], .bytes = 8};
+    gmr__green_read_many(scan->green, pieces, count);
+    for (size_t i = 0; i < count; i++)
+        if (pieces[i].got == 8 && words[i] % 8 == 0 &&
+            words[i] - scan->context_low + PAGE <= scan->context_high - scan->context_low + 2 * PAGE &&
+            !gmr__addrmap_get(done, words[i], NULL) && is_writable(scan->green, words[i]) &&
+            !in_dead_stack(scan->green, owners[i]) && !in_dead_stack(scan->green, words[i]) &&
+            !gmr__green_known(scan->green, words[i])) {
+            gmr__addrmap_put(done, words[i], 1);
+            contexts[left] = words[i];
+            whose[left++] = owners[i];
+        }
+    check_contexts(scan, whose, contexts, left);
+}
+
+/* A ucontext_t: its stack pointer is inside the stack that it names, and swapcontext's return address still stands below. */
+static void check_ucontext(struct gmr__scan *scan, const struct gmr__scan_candidate *candidate,
+                           struct gmr__addrmap *done)
+{
+    static const uint8_t numbers[] = {12, 13, 14, 15, 6, 3, 7, 16};
+    static const uint8_t offsets[] = {72, 80, 88, 96, 120, 128, 160, 168};
+    unsigned char bytes[UCONTEXT_BYTES];
+    uint64_t stack, size, sp, site, below;
+    if (gmr__green_read(scan->green, candidate->context, bytes, sizeof(bytes)) != 0)
+        return;
+    memcpy(&stack, bytes + 16, 8);
+    memcpy(&size, bytes + 32, 8);
+    memcpy(&sp, bytes + 160, 8);
+    memcpy(&site, bytes + 168, 8);
+    if (size == 0 || size > (uint64_t)1 << 32 || sp <= stack || sp - stack > size ||
+        !is_writable(scan->green, sp - 8) || !gmr__addrmap_get(&scan->sites, site, NULL) ||
+        gmr__addrmap_get(done, stack, NULL) || gmr__green_known(scan->green, sp) ||
+        gmr__green_read(scan->green, sp - 8, &below, 8) != 0)
+        return;
+    struct gmr__green_thread thread = {.kind = scan->routines[candidate->routine].kind,
+                                       .address = candidate->context,
+                                       .state = GMR__GREEN_SUSPENDED,
+                                       .discovered = true,
+                                       .stack_low = stack,
+                                       .stack_high = stack + size};
+    size_t count;
+    const struct gmr__thread *threads = gmr__green_stopped(scan->green, &count);
+    for (size_t i = 0; i < count; i++) {
+        uint64_t running = threads[i].regs.value[gmr__arch_sp];
+        if (running > stack && running <= stack + size) {
+            thread.state = GMR__GREEN_RUNNING;
+            thread.carrier = threads[i].tid;
+        }
+    }
+    if (thread.state == GMR__GREEN_SUSPENDED) {
+        if (below != site)
+            return;
+        for (size_t i = 0; i < sizeof(numbers); i++)
+            set_register(&thread.regs, numbers[i], bytes + offsets[i]);
+    }
+    gmr__addrmap_put(done, stack, 1);
+    gmr__green_emit(scan->green, &thread);
+}
+
+static int collect(struct gmr__green *green, void *state)
+{
+    struct gmr__scan *scan = state;
+    struct gmr__addrmap done;
+    gmr__addrmap_init(&done, MAX_CANDIDATES);
+    for (size_t i = 0; i < scan->count && !gmr__green_out_of_time(green); i++)
+        check_ucontext(scan, &scan->candidates[i], &done);
+    for (size_t i = 0; i < scan->owner_count && !gmr__green_out_of_time(green); i += ROUND)
+        check_owners(scan, scan->owners + i, scan->owner_count - i < ROUND ? scan->owner_count - i : ROUND, &done);
+    if (gmr__green_out_of_time(green))
+        gmr__green_note(green, "the time for the stop was used up before all that was discovered was checked");
+    gmr__addrmap_free(&done);
+    return 0;
+}
+
+static void release(void *state)
+{
+    struct gmr__scan *scan = state;
+    if (!scan)
+        return;
+    gmr__addrmap_free(&scan->sites);
+    gmr__addrmap_free(&scan->by_context);
+    gmr__addrmap_free(&scan->pages);
+    free(scan->candidates);
+    free(scan->owners);
+    free(scan);
+}
+
+const struct gmr__green_source gmr__green_source_scan = {
+    .name = "scan",
+    .find = find,
+    .ahead = ahead,
+    .collect = collect,
+    .release = release,
+    .together = true,
+};

@@ -1,0 +1,59 @@
+/*
+ * green/scan.h - suspended green threads found by what every one of them must have in memory, without any list.
+ *
+ * Inspector only (malloc). Whatever was switched away from keeps the address right behind its call of the switch routine, and
+ * somebody keeps its saved stack pointer.
+ *   scan_sites.c   those return addresses, by decoding the calls of known routines
+ *   scan_memory.c  a walk over the pages of writable memory that are present
+ *   scan.c         the source: find candidates, check them, check them again at the stop
+ */
+#ifndef GMR_GREEN_SCAN_H
+#define GMR_GREEN_SCAN_H
+
+#include "green/addrmap.h"
+#include "green/green.h"
+
+enum gmr__scan_form {
+    GMR__SCAN_FCONTEXT, /* registers pushed on its stack; the saved stack pointer S is all its owner keeps */
+    GMR__SCAN_CORO,     /* the same, libcoro's order */
+    GMR__SCAN_UCONTEXT, /* registers in a ucontext_t anywhere */
+};
+
+struct gmr__scan_routine {
+    const char *name; /* of the switch routine's symbol */
+    const char *kind; /* of the green thread */
+    enum gmr__scan_form form;
+    uint64_t address;
+    uint32_t pc_offset; /* of the return address from S, or in the ucontext_t; 0: not understood */
+};
+#define GMR__SCAN_ROUTINES 4
+
+struct gmr__scan_candidate {
+    uint64_t context; /* the ucontext_t */
+    uint8_t routine;
+};
+
+struct gmr__scan {
+    struct gmr__green *green;
+    struct gmr__scan_routine routines[GMR__SCAN_ROUTINES];
+    struct gmr__addrmap sites; /* return address -> routine + 1 */
+    uint64_t site_low, site_high;
+    struct gmr__scan_candidate *candidates; /* ucontext_t */
+    size_t count, room;
+    struct gmr__addrmap by_context; /* S -> routine + 1 */
+    struct gmr__addrmap pages;      /* those that an S is in: they are stacks */
+    uint64_t context_low, context_high;
+    uint64_t *owners; /* addresses of words that hold an S, or point where one was */
+    size_t owner_count, owner_room;
+    bool cut;
+};
+
+/* scan_sites.c: true if the process calls any routine of the table. */
+bool gmr__scan_find_sites(struct gmr__scan *scan);
+
+/* scan_memory.c: calls see() with every present piece of private writable memory; false: the time was used up. */
+bool gmr__scan_memory(struct gmr__green *green,
+                      void (*see)(void *userdata, uint64_t address, const uint64_t *words, size_t count),
+                      void *userdata);
+
+#endif
