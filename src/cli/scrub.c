@@ -188,7 +188,8 @@ bool gmr__scrub_report(json_t *root, bool addresses, bool hosts)
         add_host(&s, json_is_string(names[i]) ? json_string_value(names[i]) : NULL, i);
     json_object_foreach(root, name, body)
     {
-        bool own = strcmp(name, "configuration") == 0 || strcmp(name, "sections") == 0;
+        bool own =
+            strcmp(name, "configuration") == 0 || strcmp(name, "sections") == 0 || strcmp(name, "environment") == 0;
         scrub_value(&s, name, body, own, false);
     }
     static const char *const of_host[] = {"name", "boot_id"};

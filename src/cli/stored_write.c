@@ -11,28 +11,20 @@
 #include "cli/cli.h"
 #include "cli/output.h"
 #include "cli/stored.h"
+#include "report/order.h"
 #include "section/section.h"
 
-struct known {
+/* Those that aren't from /proc; the others are in gmr__report_order. */
+static const struct {
     const char *name, *title;
-    enum gmr__shape shape;
     unsigned flags;
-};
-
-static const struct known sections[] = {
-    {"package", "Package", GMR__SHAPE_MAP, 0},
-    {"threads", "Threads", GMR__SHAPE_LIST, 0},
-    {"green_threads", "Green Threads", GMR__SHAPE_LIST, 0},
-    {"stacks", "Stacks", GMR__SHAPE_LIST, GMR__SECTION_STRUCTURED},
-    {"processes", "Processes", GMR__SHAPE_LIST, 0},
-    {"configuration", "Configuration", GMR__SHAPE_MAP, 0},
-    {"limits", "Limits", GMR__SHAPE_MAP, 0},
-    {"environment", "Environment", GMR__SHAPE_MAP, 0},
-    {"open_files", "Open Files", GMR__SHAPE_MAP, 0},
-    {"modules", "Modules", GMR__SHAPE_LIST, 0},
-    {"resources", "Resource Usage", GMR__SHAPE_MAP, 0},
-    {"cgroup", "Control Group", GMR__SHAPE_MAP, 0},
-    {"host", "Host", GMR__SHAPE_MAP, 0},
+} sections[] = {
+    {"crash", "Crash", 0},
+    {"package", "Package", 0},
+    {"threads", "Threads", 0},
+    {"green_threads", "Green Threads", 0},
+    {"stacks", "Stacks", GMR__SECTION_STRUCTURED},
+    {"configuration", "Configuration", 0},
 };
 
 /* ------------------------------------------------------------------------------------------------ values */
@@ -231,6 +223,10 @@ static void put_known(struct gmr_writer *w, const json_t *root, const char *name
             head.title = sections[i].title;
             head.flags = sections[i].flags;
         }
+    }
+    for (const struct gmr__order_entry *entry = gmr__report_order; entry->name; entry++) {
+        if (entry->proc && strcmp(entry->name, name) == 0)
+            head.title = entry->proc->head.title;
     }
     if (strcmp(name, "configuration") == 0)
         head.style = (struct gmr_text_style){.dict_sep = ": ", .before_dict = ""};
