@@ -297,6 +297,27 @@ static void put_fixed(struct gmr__buf *buf, const struct decimal *d, int places)
     }
 }
 
+/* Up to six places and fifteen digits in all, as most values have it (seconds, loads): no two such decimals are the same double, so if this
+ * one reads back as the value, it is the shortest. */
+static bool short_decimal(double value, struct decimal *d)
+{
+    if (value >= 1e9)
+        return false;
+    uint64_t millionths = (uint64_t)(value * 1e6 + 0.5);
+    if (!millionths || (double)millionths / 1e6 != value)
+        return false;
+    char text[24];
+    struct gmr__buf buf;
+    gmr__buf_init(&buf, text, sizeof(text));
+    gmr__buf_uint(&buf, millionths);
+    d->count = (int)buf.used;
+    d->point = d->count - 6;
+    gmr__memcpy(d->digit, text, buf.used);
+    while (d->count > 1 && d->digit[d->count - 1] == '0')
+        d->count--;
+    return true;
+}
+
 size_t gmr__double_text(double value, char *to)
 {
     struct gmr__buf buf;
@@ -305,7 +326,7 @@ size_t gmr__double_text(double value, char *to)
         return special(value, to);
     gmr__buf_init(&buf, to, GMR__DOUBLE_TEXT);
     value = put_sign(&buf, value);
-    if (value > 0)
+    if (value > 0 && !short_decimal(value, &d))
         shortest(value, &d);
     if (d.point > -4 && d.point <= 16) {
         put_fixed(&buf, &d, d.count > d.point ? d.count - d.point : 1);

@@ -140,7 +140,7 @@ static void put_value(struct gmr__pystr *p, struct gmr__event *e)
         skip_table(p, e);
     } else if (e->code == GMR__W_SECRET) {
         put_str(p, quoted ? "'***'" : "***");
-    } else {
+    } else if (e->code >= GMR__W_INT && e->code <= GMR__W_SECRET) {
         put(p, text, gmr__scalar_text(&e->scalar, text));
     }
 }

@@ -4,6 +4,7 @@
  * Both halves, async-signal-safe. A descriptor is never waited for past its deadline, whether it is blocking or not: the
  * process that is asked for a report must not hang on a stderr that nobody reads. Callers: the views; whoever makes a writer.
  */
+#include <asm/ioctls.h>
 #include <errno.h>
 #include <sys/socket.h>
 
@@ -13,7 +14,7 @@
 #define PIPE_PIECE 4096 /* POLLOUT of a pipe promises room for that much (pipe(7), PIPE_BUF) */
 #define TTY_PIECE 256   /* POLLOUT of a terminal: the line discipline's WAKEUP_CHARS */
 
-enum { KIND_UNKNOWN, KIND_FILE, KIND_PIPE, KIND_SOCKET, KIND_OTHER };
+enum { KIND_UNKNOWN, KIND_FILE, KIND_PIPE, KIND_SOCKET, KIND_TTY, KIND_OTHER };
 
 static int kind_of(int fd)
 {
@@ -24,7 +25,11 @@ static int kind_of(int fd)
         return KIND_FILE;
     if (S_ISFIFO(st.st_mode))
         return KIND_PIPE;
-    return S_ISSOCK(st.st_mode) ? KIND_SOCKET : KIND_OTHER;
+    if (S_ISSOCK(st.st_mode))
+        return KIND_SOCKET;
+    /* the kernel's own struct termios, smaller than libc's */
+    char termios[128];
+    return GMR__SYS(SYS_ioctl, fd, TCGETS, termios, 0, 0, 0) == 0 ? KIND_TTY : KIND_OTHER;
 }
 
 /* One attempt that does not block where the kernel has a way to say so. */
@@ -34,7 +39,7 @@ static ssize_t write_some(struct gmr__sink_fd *to, const char *bytes, size_t cou
         return gmr__write(to->fd, bytes, count);
     if (to->kind == KIND_SOCKET)
         return GMR__SYS(SYS_sendto, to->fd, bytes, count, MSG_DONTWAIT | MSG_NOSIGNAL, NULL, 0);
-    size_t piece = to->kind == KIND_PIPE ? PIPE_PIECE : TTY_PIECE;
+    size_t piece = to->kind == KIND_TTY ? TTY_PIECE : PIPE_PIECE;
     if (count > piece)
         count = piece;
     /* Another writer may fill the pipe between poll and write, so say "don't wait" as well. Pipes take it since Linux 6.4,
