@@ -97,11 +97,16 @@ static const char show[] = "usage: gmr show [--format text|xml|json] [-o FILE] F
                            "\n"
                            "Converts a stored JSON report. FILE - is standard input.\n";
 
-static const char symbolize[] = "usage: gmr symbolize [OPTION...] FILE\n"
-                                "\n"
-                                "Adds function names, files and lines to the frames of a stored JSON report that have "
-                                "none, from ELF files with the\n"
-                                "same build ids found here or on a debuginfod server that you name.\n";
+static const char symbolize[] =
+    "usage: gmr symbolize [OPTION...] FILE\n"
+    "\n"
+    "Adds functions, files and lines to the frames of a stored JSON report that have none, from ELF files with the same\n"
+    "build ids: those named, the modules' own paths, /usr/lib/debug, a debuginfod server. FILE - is standard input.\n"
+    "\n"
+    "  --file ELF              a program, library or debug file; may be given more than once\n"
+    "  --debuginfod[=URL]      ask this server, or that of DEBUGINFOD_URLS\n"
+    "  -f, --format FORMAT     json (default), text, xml\n"
+    "  -o, --output FILE       write there instead of to standard output\n";
 
 static const char scrub[] =
     "usage: gmr scrub [OPTION...] FILE\n"

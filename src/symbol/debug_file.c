@@ -145,7 +145,7 @@ static uint64_t bias_of(struct gmr__module_data *m)
         low = m->header.phdrs[i].p_vaddr;
         break;
     }
-    if (elf_getphdrnum(m->debug->elf, &count) < 0)
+    if (m->header.phdr_count == 0 || elf_getphdrnum(m->debug->elf, &count) < 0)
         return m->module.bias;
     for (size_t i = 0; i < count && i < GMR__MAX_PHDRS; i++) {
         if (gelf_getphdr(m->debug->elf, (int)i, &phdr) && phdr.p_type == PT_LOAD)
@@ -171,7 +171,15 @@ struct gmr__elf_file *gmr__module_debug_file(struct gmr__module_data *m)
     struct gmr__elf_file *file = gmr__module_file(m);
     if (file && has_section(file, ".debug_info", ".zdebug_info"))
         return NULL;
-    if (m->module.build_id_bytes)
+    for (size_t i = 0; m->module.build_id_bytes && i < m->owner->file_count && !m->debug; i++) {
+        m->debug = open_file(m->owner, m->owner->files[i], true);
+        if (m->debug && (!has_id(m->debug, m->module.build_id, m->module.build_id_bytes) ||
+                         !has_section(m->debug, ".debug_info", ".zdebug_info"))) {
+            gmr__elf_file_close(m->debug);
+            m->debug = NULL;
+        }
+    }
+    if (!m->debug && m->module.build_id_bytes)
         m->debug = by_build_id(m->owner, m->module.build_id, m->module.build_id_bytes);
     if (!m->debug && file)
         m->debug = by_link(m);

@@ -52,6 +52,8 @@ struct gmr__modules {
     struct gmr__module_data *last; /* found last */
     int root;                      /* O_PATH of snapshot->root, -1 none, -2 not tried */
     const char *debug_directory;
+    char *const *files; /* of a stored report: ELF files that the user named */
+    size_t file_count;
     const char *debuginfod_urls; /* NULL: never ask */
     unsigned debuginfod_timeout_ms;
     bool debuginfod_spent;

@@ -72,7 +72,7 @@ static struct gmr__elf_file *verified(struct gmr__module_data *m, int fd, const 
     unsigned count = gmr__elf_file_build_id(file, id);
     bool same_id = count == m->module.build_id_bytes && memcmp(id, m->module.build_id, count) == 0;
     bool nothing_known = !m->has_header && !m->first_map->inode; /* some cores: neither header nor inode to compare */
-    if (m->has_header ? same_id && content : inode || certain || nothing_known)
+    if (m->module.build_id_bytes ? same_id : m->has_header ? same_id && content : inode || certain || nothing_known)
         return file;
     m->module.deleted = true;
     gmr__elf_file_close(file);
@@ -98,6 +98,18 @@ static struct gmr__elf_file *from_exe(struct gmr__module_data *m)
         return NULL;
     snprintf(path, sizeof(path), "%.*s/exe", (int)(strlen(s->root) - strlen("/root")), s->root);
     return verified(m, gmr__open_here(path), m->path, false);
+}
+
+/* Those that the user of a stored report named: taken by build id alone. */
+static struct gmr__elf_file *from_named_files(struct gmr__module_data *m)
+{
+    for (size_t i = 0; m->module.build_id_bytes && i < m->owner->file_count; i++) {
+        struct gmr__elf_file *file = verified(m, gmr__open_here(m->owner->files[i]), m->owner->files[i], false);
+        m->module.deleted = false;
+        if (file)
+            return file;
+    }
+    return NULL;
 }
 
 /* The file's image from what is mapped: enough for call-frame information and dynamic symbols. */
@@ -164,7 +176,9 @@ struct gmr__elf_file *gmr__module_file(struct gmr__module_data *m)
         return m->file;
     m->file_tried = true;
     if (m->path && m->path[0] == '/') {
-        m->file = from_map_files(m);
+        m->file = from_named_files(m);
+        if (!m->file)
+            m->file = from_map_files(m);
         if (!m->file)
             m->file = verified(m, gmr__open_in_root(m->owner, m->path), m->path, false);
         if (!m->file)
@@ -197,4 +211,10 @@ int gmr__modules_read(struct gmr__modules *modules, uint64_t address, void *to, 
             return read_fd(&file->fd, p->p_offset + (vaddr - p->p_vaddr), to, bytes) < 0 ? -EFAULT : 0;
     }
     return -EFAULT;
+}
+
+bool gmr__module_found(const struct gmr__module *module)
+{
+    struct gmr__module_data *m = (struct gmr__module_data *)module;
+    return gmr__module_file(m) || gmr__module_debug_file(m);
 }

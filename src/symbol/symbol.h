@@ -26,6 +26,12 @@ struct gmr__module {
 };
 
 struct gmr__modules *gmr__modules_new(const struct gmr__snapshot *snapshot);
+/* Modules of a stored report: none at first, gmr__modules_store adds them. empty: a snapshot without maps. files: ELF files to try first, borrowed. */
+struct gmr__modules *gmr__modules_stored(const struct gmr__snapshot *empty, char *const *files, size_t file_count);
+/* start, end, bias, path and build id must be set. -EEXIST: it overlaps one that is there. */
+int gmr__modules_store(struct gmr__modules *modules, const struct gmr__module *as);
+/* Was a file with debug information or symbols found for it? */
+bool gmr__module_found(const struct gmr__module *module);
 void gmr__modules_free(struct gmr__modules *modules);
 size_t gmr__modules_count(const struct gmr__modules *modules);
 const struct gmr__module *gmr__modules_at(const struct gmr__modules *modules, size_t index); /* sorted by start */
