@@ -199,7 +199,9 @@ GMR_API int gmr_unregister_section(const char *title, gmr_generator generator);
  * 0, -EINVAL for a call that does not fit (a key in a list, an end without a begin, NULL where text is needed),
  * -EMSGSIZE past the section's byte budget, or the error of the output; after an error the remaining calls are
  * harmless and return the same. What a generator leaves open is closed for it, and the section's status says so. Text is UTF-8; other
- * bytes and control characters come out escaped, valid in every view.
+ * bytes and control characters come out escaped, valid in every view. What looks like a secret within a text (user information of a URL,
+ * "password=...", an Authorization header, a private key, a token of a known shape) prints as ***; of other secrets only the
+ * program knows: gmr_put_secret.
  */
 GMR_API int gmr_begin_map(struct gmr_writer *writer, const char *key);
 GMR_API int gmr_end_map(struct gmr_writer *writer);

@@ -23,6 +23,7 @@
 #include "report/registry.h"
 #include "report/runtime.h"
 #include "report/thread.h"
+#include "section/secrets.h"
 #include "sys/buf.h"
 #include "sys/sys.h"
 
@@ -242,6 +243,9 @@ static int write_configuration(struct gmr_writer *writer, void *userdata)
     return gmr__config_write(writer);
 }
 
+/* What a program writes into its own sections may hold a secret, too: it is masked by its shape. */
+static const struct gmr__filter secrets = {.finds = gmr__value_has_secret, .mask = gmr__mask_value};
+
 static void run_job(struct gmr__job *job)
 {
     if (job->kind == GMR__JOB_LOG) {
@@ -255,6 +259,7 @@ static void run_job(struct gmr__job *job)
         job->result = -ENOMEM;
         return;
     }
+    gmr__writer_filter(writer, &secrets);
     if (job->kind == GMR__JOB_CONFIGURATION) {
         job->found = true;
         run_generator(job, writer, write_configuration, NULL);

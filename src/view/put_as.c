@@ -164,7 +164,10 @@ int gmr_put_bytes(struct gmr_writer *writer, const char *key, const void *value,
     int r = gmr__string_begin(writer, key, multiline, value_bytes);
     if (r)
         return r;
-    gmr__string_bytes(writer, text, value_bytes);
+    if (writer->filter)
+        gmr__filter_bytes(writer, text, value_bytes);
+    else
+        gmr__string_bytes(writer, text, value_bytes);
     return gmr__string_end(writer);
 }
 
@@ -235,7 +238,10 @@ int gmr_put_vformat(struct gmr_writer *writer, const char *key, const char *form
     int r = gmr__string_begin(writer, key, m.newline, m.bytes);
     if (r)
         return r;
-    gmr__vformat(pour_put, writer, format, arguments);
+    if (writer->filter)
+        gmr__filter_vformat(writer, m.bytes, format, arguments);
+    else
+        gmr__vformat(pour_put, writer, format, arguments);
     return gmr__string_end(writer);
 }
 

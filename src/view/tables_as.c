@@ -91,8 +91,11 @@ int gmr_put_row(struct gmr_writer *writer, const char *const *cells, size_t cell
         writer->spent += cells[i] ? gmr__strlen(cells[i]) : 0;
     if (writer->budget && writer->spent > writer->budget)
         return latch(writer, -EMSGSIZE);
+    const char *shown[GMR__MAX_COLUMNS];
+    for (size_t i = 0; i < cell_count && i < GMR__MAX_COLUMNS; i++)
+        shown[i] = gmr__filter_cell(writer, cells[i]);
     if (!writer->skip)
-        writer->ops->table_row(writer, cells);
+        writer->ops->table_row(writer, shown);
     gmr__out_event(writer);
     return writer->error;
 }

@@ -104,6 +104,7 @@ struct gmr_writer {
     bool in_doc, in_section, skip, in_string, in_table, in_own, own_done;
     bool bare; /* events outside a document: an arena, a generic view */
     bool closed_some;
+    const struct gmr__filter *filter; /* NULL: none */
     uint64_t budget, spent; /* of the section; 0: none */
     /* nesting: level 0 is the section itself */
     unsigned depth;
@@ -181,6 +182,11 @@ int gmr__string_end(struct gmr_writer *w);
 int gmr__put_scalar(struct gmr_writer *w, const char *key, const struct gmr__scalar *value);
 /* The key as it is written: cut to GMR__MAX_KEY, in `room` where it must be. */
 const char *gmr__key(const char *key, char room[GMR__MAX_KEY + 1]);
+
+/* filter_as.c: a string's bytes through the writer's filter, where it has one; between gmr__string_begin and gmr__string_end. */
+void gmr__filter_bytes(struct gmr_writer *w, const char *bytes, size_t count);
+void gmr__filter_vformat(struct gmr_writer *w, size_t bytes, const char *format, va_list arguments);
+const char *gmr__filter_cell(const struct gmr_writer *w, const char *cell);
 
 /* writer_as.c: data outside a document (generic.c) */
 void gmr__writer_style(struct gmr_writer *w, const struct gmr_text_style *style);

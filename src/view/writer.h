@@ -90,6 +90,12 @@ int gmr__writer_section_error(const struct gmr_writer *w); /* that, or why the c
 int gmr__writer_flush(struct gmr_writer *w);
 /* From here to the section's end at most so many bytes of keys and values (0: any): past them every call says -EMSGSIZE. */
 void gmr__writer_budget(struct gmr_writer *w, uint64_t max_bytes);
+/* Strings, formatted text and cells of tables that are put from here on are looked at, and masked where `finds` says so. NULL: none. */
+struct gmr__filter {
+    bool (*finds)(const char *text, size_t bytes);
+    void (*mask)(const char *text, size_t bytes, char *to, size_t cap);
+};
+void gmr__writer_filter(struct gmr_writer *w, const struct gmr__filter *filter);
 /* Closes what is open within the section; true if there was something. */
 bool gmr__writer_close(struct gmr_writer *w);
 
