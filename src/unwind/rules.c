@@ -208,14 +208,17 @@ static void make(struct gmr__rules *rules, struct gmr__rule *rule, uint64_t pc, 
     const struct gmr__map *map = gmr__snapshot_map(rules->snapshot, lookup);
     const struct gmr__module *module = gmr__modules_find(rules->modules, lookup);
     rule->module = module ? module->path : NULL;
-    if (!map || !map->exec) {
-        rule->kind = GMR__RULE_NO_CODE;
-        return;
-    }
-    /* Looked for at pc itself: what "returns" there was made by the kernel, no call stands in front of it. */
-    if (gmr__snapshot_read(rules->snapshot, NULL, pc, code, sizeof(code)) == 0 && gmr__arch_is_sigreturn(code)) {
+    /* Looked for at pc itself, which may be the first byte of its mapping: what "returns" there was made by the kernel, no call stands in
+     * front of it. */
+    const struct gmr__map *exact = gmr__snapshot_map(rules->snapshot, pc);
+    if (exact && exact->exec && gmr__snapshot_read(rules->snapshot, NULL, pc, code, sizeof(code)) == 0 &&
+        gmr__arch_is_sigreturn(code)) {
         rule->kind = GMR__RULE_SIGRETURN;
         rule->signal = true;
+        return;
+    }
+    if (!map || !map->exec) {
+        rule->kind = GMR__RULE_NO_CODE;
         return;
     }
     if (module) {
