@@ -3,8 +3,9 @@
  *
  * libgmr's signal handlers; async-signal-safe. SA_RESTART does not cover poll, select, epoll_wait, nanosleep, pause, msgrcv, semop, sigtimedwait,
  * io_getevents and others (signal(7)): they return EINTR whenever any handler ran. A handler that sees rax == -EINTR just behind a
- * `syscall` is what such a call looks like. The kernel has kept every argument register; only the call's number is gone, but
- * libc loads it right before: `mov $number, %eax; syscall`. So the way back leads to that mov.
+ * `syscall` is what such a call looks like. The kernel has kept every argument register; only the call's number is gone, but libc
+ * loads it right before: `mov $number, %eax; syscall`, or with a reload of %edi between them. So the way back is to put the number into rax and
+ * the pc onto the `syscall`.
  *
  * Not made again:
  *   - calls that are not in the list below: close() has closed the descriptor although it says EINTR;
@@ -13,11 +14,16 @@
  *     look and the return runs its handler before the call is made again; the same microsecond exists, without us,
  *     between a program's test of its flag and its call.)
  *   - calls through syscall(2) or code that loads the number otherwise: they see EINTR.
- * A relative timeout starts again in full, except where the kernel wrote back what was left (nanosleep with its second argument, select, ppoll).
+ *
+ * Relative timeouts: where the kernel wrote back what is left (nanosleep with its second argument, select, ppoll), the call goes on with that.
+ * Else it would start again in full, and signals that come faster than the timeout is long would keep it from ever ending. So the first time the
+ * whole timeout is set once more, in a form that is recognised (a millisecond longer; a struct timespec of ours), and a call that is
+ * interrupted again with that very value gets what is left of it. When the call began is not known: it may take up to twice its timeout.
  */
 #include "arch/target.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/syscall.h>
 #include <sys/ucontext.h>
@@ -82,19 +88,17 @@ static bool other_signal_waits(const ucontext_t *context)
     return (pending & ~blocked) != 0;
 }
 
-/*
- * A finite timeout in a register would start again in full each time, and signals that come faster than it is long would keep it from ever
- * ending. So the first time the timeout is made a millisecond longer, which marks it; a call that is interrupted again with that very value
- * gets what is left of it. (The time before the first interruption is not known: the call may take up to twice its timeout.)
- */
+/* ---- timeouts ---- */
+
+#define SLOTS 64
+
 static struct {
     int tid;
-    greg_t sp;
-    greg_t timeout_ms;
+    greg_t sp, timeout_ms;
     uint64_t since_ns;
-} last_timeout;
+} last_timeout; /* of whoever was interrupted last; if two threads take turns, their timeouts start again in full */
 
-static void settle_timeout(const ucontext_t *uc, greg_t *value)
+static void settle_milliseconds(const ucontext_t *uc, greg_t *value)
 {
     int timeout_ms = (int)*value;
     greg_t sp = uc->uc_mcontext.gregs[REG_RSP];
@@ -114,28 +118,112 @@ static void settle_timeout(const ucontext_t *uc, greg_t *value)
     last_timeout.since_ns = now;
 }
 
+/* The kernel reads a timeout when a call begins, so a slot is needed only from the handler's return to there. */
+static struct slot {
+    struct timespec time;
+    uint64_t since_ns;
+} slots[SLOTS];
+static unsigned next_slot;
+
+static void settle_timespec(greg_t *pointer)
+{
+    struct slot *slot = (struct slot *)*pointer;
+    uint64_t now = gmr__now_ns();
+    if (!slot)
+        return;
+    if (slot >= slots && slot < slots + SLOTS) {
+        uint64_t left = (uint64_t)slot->time.tv_sec * 1000000000u + (uint64_t)slot->time.tv_nsec,
+                 gone = now - slot->since_ns;
+        left = gone < left ? left - gone : 0;
+        slot->time.tv_sec = (time_t)(left / 1000000000u);
+        slot->time.tv_nsec = (long)(left % 1000000000u);
+    } else {
+        struct timespec given = *(const struct timespec *)*pointer; /* the kernel has just read it */
+        if (given.tv_sec < 0 || given.tv_sec > INT32_MAX)
+            return;
+        slot = &slots[__atomic_fetch_add(&next_slot, 1, __ATOMIC_RELAXED) % SLOTS];
+        slot->time = given;
+        *pointer = (greg_t)slot;
+    }
+    slot->since_ns = now;
+}
+
+static void settle_timeout(const ucontext_t *uc, uint32_t number, greg_t *regs)
+{
+    switch (number) {
+    case SYS_poll:
+        settle_milliseconds(uc, &regs[REG_RDX]);
+        break;
+    case SYS_epoll_wait:
+    case SYS_epoll_pwait:
+        settle_milliseconds(uc, &regs[REG_R10]);
+        break;
+    case SYS_nanosleep:
+        if (regs[REG_RSI])
+            regs[REG_RDI] = regs[REG_RSI];
+        else
+            settle_timespec(&regs[REG_RDI]);
+        break;
+    case SYS_clock_nanosleep:
+        if (regs[REG_RSI] & TIMER_ABSTIME)
+            break;
+        if (regs[REG_R10])
+            regs[REG_RDX] = regs[REG_R10];
+        else
+            settle_timespec(&regs[REG_RDX]);
+        break;
+    case SYS_rt_sigtimedwait:
+        settle_timespec(&regs[REG_RDX]);
+        break;
+    case SYS_semtimedop:
+    case SYS_epoll_pwait2:
+        settle_timespec(&regs[REG_R10]);
+        break;
+    case SYS_io_getevents:
+    case SYS_io_pgetevents:
+        settle_timespec(&regs[REG_R8]);
+        break;
+    default:
+        break;
+    }
+}
+
+/* ---- the call ---- */
+
+/* The number that was loaded into eax before the `syscall` that ends at pc; -1 if that can't be seen. */
+static int64_t call_number(const unsigned char *pc)
+{
+    /* Between the two: nothing; mov (%rsp),%edi; mov N(%rsp),%edi; mov N(%rsp),%rdi. */
+    static const struct {
+        unsigned char bytes[4], length, known;
+    } between[] = {
+        {{0}, 0, 0}, {{0x8b, 0x3c, 0x24}, 3, 3}, {{0x8b, 0x7c, 0x24}, 4, 3}, {{0x48, 0x8b, 0x7c, 0x24}, 5, 4}};
+    uintptr_t in_page = (uintptr_t)pc & 4095; /* the page before may not be there */
+    if (in_page < 7 || pc[-2] != 0x0f || pc[-1] != 0x05)
+        return -1;
+    for (size_t i = 0; i < sizeof(between) / sizeof(between[0]); i++) {
+        size_t back = 7u + between[i].length;
+        uint32_t number;
+        if (in_page < back || pc[-(ptrdiff_t)back] != 0xb8 ||
+            gmr__memcmp(pc - 2 - between[i].length, between[i].bytes, between[i].known) != 0)
+            continue;
+        gmr__memcpy(&number, pc - back + 1, sizeof(number));
+        return number;
+    }
+    return -1;
+}
+
 bool gmr__heal_eintr(void *context)
 {
     ucontext_t *uc = context;
     greg_t *regs = uc->uc_mcontext.gregs;
-    const unsigned char *pc = (const unsigned char *)regs[REG_RIP];
-    if (regs[REG_RAX] != -EINTR || ((uintptr_t)pc & 4095) < 7) /* the page before may not be there */
+    if (regs[REG_RAX] != -EINTR)
         return false;
-    if (pc[-2] != 0x0f || pc[-1] != 0x05 || pc[-7] != 0xb8)
+    int64_t number = call_number((const unsigned char *)regs[REG_RIP]);
+    if (number < 0 || !is_restartable((uint32_t)number) || other_signal_waits(uc))
         return false;
-    uint32_t number;
-    gmr__memcpy(&number, pc - 6, sizeof(number));
-    if (!is_restartable(number) || other_signal_waits(uc))
-        return false;
-    /* The kernel has written what is left of the sleep where the caller asked for it: sleep on from there. */
-    if (number == SYS_nanosleep && regs[REG_RSI])
-        regs[REG_RDI] = regs[REG_RSI];
-    if (number == SYS_clock_nanosleep && regs[REG_R10] && !(regs[REG_RSI] & TIMER_ABSTIME))
-        regs[REG_RDX] = regs[REG_R10];
-    if (number == SYS_poll)
-        settle_timeout(uc, &regs[REG_RDX]);
-    if (number == SYS_epoll_wait || number == SYS_epoll_pwait)
-        settle_timeout(uc, &regs[REG_R10]);
-    regs[REG_RIP] = (greg_t)(pc - 7);
+    settle_timeout(uc, (uint32_t)number, regs);
+    regs[REG_RAX] = number;
+    regs[REG_RIP] -= 2;
     return true;
 }
