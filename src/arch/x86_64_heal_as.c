@@ -18,7 +18,7 @@
  * Relative timeouts: where the kernel wrote back what is left (nanosleep with its second argument, select, ppoll), the call goes on with that.
  * Else it would start again in full, and signals that come faster than the timeout is long would keep it from ever ending. So the first time the
  * whole timeout is set once more, in a form that is recognised (a millisecond longer; a struct timespec of ours), and a call that is
- * interrupted again with that very value gets what is left of it. When the call began is not known: it may take up to twice its timeout.
+ * interrupted again with that very value gets what is left of it. (Not so where the timeout is an option of a socket, SO_RCVTIMEO.) When the call began is not known: it may take up to twice its timeout.
  */
 #include "arch/target.h"
 
@@ -201,6 +201,8 @@ static int64_t call_number(const unsigned char *pc)
     uintptr_t in_page = (uintptr_t)pc & 4095; /* the page before may not be there */
     if (in_page < 7 || pc[-2] != 0x0f || pc[-1] != 0x05)
         return -1;
+    if (pc[-4] == 0x31 && pc[-3] == 0xc0) /* xor %eax,%eax: read */
+        return 0;
     for (size_t i = 0; i < sizeof(between) / sizeof(between[0]); i++) {
         size_t back = 7u + between[i].length;
         uint32_t number;
