@@ -170,9 +170,9 @@ void gmr__green_note(struct gmr__green *green, const char *format, ...) __attrib
 struct gmr__green_options {
     uint64_t stop_budget_ns;  /* 0: 50 ms */
     uint64_t find_budget_ns;  /* 0: 3 s */
-    uint64_t max_threads;     /* 0: 10,000,000 */
+    uint64_t max_threads;     /* 0: 2,000,000 */
     uint32_t stack_bytes;     /* copied of each stack; 0: 16 KiB */
-    uint64_t max_stack_bytes; /* copied in all; 0: 1.5 GiB */
+    uint64_t max_stack_bytes; /* copied in all; 0: 1 GiB */
     bool no_scan;             /* leave out the sources that scan all of writable memory */
 };
 

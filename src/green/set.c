@@ -76,9 +76,9 @@ struct gmr__green *gmr__green_new(struct gmr__snapshot *snapshot, struct gmr__mo
     struct gmr__green_options *o = &green->options;
     o->stop_budget_ns = o->stop_budget_ns ? o->stop_budget_ns : 50000000u;
     o->find_budget_ns = o->find_budget_ns ? o->find_budget_ns : 3000000000u;
-    o->max_threads = o->max_threads ? o->max_threads : 10000000u;
+    o->max_threads = o->max_threads ? o->max_threads : 2000000u;
     o->stack_bytes = o->stack_bytes ? o->stack_bytes : 16u << 10;
-    o->max_stack_bytes = o->max_stack_bytes ? o->max_stack_bytes : (uint64_t)1536 << 20;
+    o->max_stack_bytes = o->max_stack_bytes ? o->max_stack_bytes : (uint64_t)1024 << 20;
     gmr__green_memory_init(green);
     return green;
 }

@@ -1,0 +1,101 @@
+#!/usr/bin/python3
+"""Registries that lie: a report comes, says what it could not believe, and the program goes on."""
+import pathlib
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e"))
+from common import BUILD, check, functions, suite  # noqa: E402
+
+
+def tell(t, lie, said, honest=True, codes=(0, 3)):
+    """said: what the section's reason must mention; None: nothing is wrong."""
+    process = t.spawn([BUILD / "tests" / "green" / "target_hostile", lie])
+    t.wait(lambda: "ready" in process.stdout_text(), "the target to be ready", alive=process)
+    result = t.gmr("report", process.pid, "--format", "json", "--sections", "green_threads,threads")
+    check(result.stdout, lie, result.returncode, result.stderr)
+    document = t.valid_json(result.stdout)
+    outcome = next(s for s in document["report"]["sections"] if s["name"] == "green_threads")
+    if said is None:
+        check(outcome["status"] == "ok", outcome)
+    else:
+        check(said in outcome.get("reason", ""), outcome)
+    named = [thread for thread in document["green_threads"] if thread.get("name") == "honest"]
+    if honest:
+        check(len(named) == 1 and functions(document, named[0])[:1] in (["body"], ["test_switch"]), lie, named,
+              named and functions(document, named[0]))
+    # It goes on: it still counts.
+    before = len(process.stderr_text())
+    t.wait(lambda: len(process.stderr_text()) > before + 3, "the target to go on", alive=process)
+    text = t.gmr("report", process.pid, "--sections", "green_threads")
+    check("Green Threads" in text.stdout and "End of Guru Meditation" in text.stdout, text.stdout[-2000:], text.stderr)
+    return document
+
+
+@suite.test
+def an_honest_registry(t):
+    tell(t, "", None)
+
+
+@suite.test
+def contexts_stacks_and_names_anywhere(t):
+    document = tell(t, "anywhere", "")
+    broken = [thread for thread in document["green_threads"] if "problem" in thread]
+    check(len(broken) > 1000, len(broken))
+
+
+@suite.test
+def layouts_that_are_none(t):
+    tell(t, "layouts", "corrupt")
+
+
+@suite.test
+def stacks_that_are_unmapped(t):
+    document = tell(t, "unmapped", "")
+    check(sum("problem" in thread for thread in document["green_threads"]) == 2000, len(document["green_threads"]))
+
+
+@suite.test
+def a_list_that_runs_in_a_circle(t):
+    document = tell(t, "cycle", "circle")
+    check(sum(thread["kind"] == "nodes" for thread in document["green_threads"]) == 5, document["green_threads"])
+
+
+@suite.test
+def an_array_without_end(t):
+    tell(t, "array", "corrupt")
+
+
+@suite.test
+def frames_in_a_circle(t):
+    document = tell(t, "frames", None)
+    chain = next(thread for thread in document["green_threads"] if thread["kind"] == "coroutine")
+    check("circle" in document["stacks"][chain["stack"]]["end"], document["stacks"][chain["stack"]]["end"])
+
+
+@suite.test
+def a_registry_without_its_magic(t):
+    tell(t, "magic", "corrupt", honest=False)
+
+
+@suite.test
+def more_records_than_there_are(t):
+    tell(t, "fresh", "were not read")
+
+
+@suite.test
+def slabs_that_are_not_there(t):
+    tell(t, "slabs", "", honest=False)
+    tell(t, "slab", "can't be read", honest=False)
+
+
+@suite.test
+def records_full_of_noise(t):
+    tell(t, "records", "corrupt", honest=True)
+
+
+@suite.test
+def lists_that_are_not_there(t):
+    tell(t, "lists", None)
+
+
+suite.main()
