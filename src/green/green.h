@@ -158,7 +158,9 @@ const char *gmr__green_intern(struct gmr__green *green, const char *text);
 
 /* Adds one. 0, -ENOMEM, -ENOSPC past the limit of how many a report takes (counted, and said in the section). */
 int gmr__green_emit(struct gmr__green *green, const struct gmr__green_thread *thread);
-/* Is there a thread with a stack that holds `address` already? */
+/* A stack that this source will emit a thread for: from now on it is known to later sources. */
+void gmr__green_claim(struct gmr__green *green, uint64_t stack_low, uint64_t stack_high);
+/* Is there a thread with a stack that holds `address` already, or a claim to it? */
 bool gmr__green_known(const struct gmr__green *green, uint64_t address);
 /* Frames of a language for an *OS thread*: printed among its native ones in the Threads section. */
 int gmr__green_emit_os_thread(struct gmr__green *green, pid_t tid, const struct gmr__language_stack *language);

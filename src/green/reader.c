@@ -179,8 +179,10 @@ static void classify_stopped(struct gmr__slab *slab, const struct gmr__record *f
                 set_class(slab, i, GMR__RECORD_DEAD);
             else if (!(now->home & GMR__RECORD_COUNTED))
                 set_class(slab, i, GMR__RECORD_UNSURE);
+            else if (now->switches & 1 || (!slab->copied_ahead && !slab->copied[i].shape))
+                set_class(slab, i, GMR__RECORD_CHANGED);
             else
-                set_class(slab, i, now->switches & 1 ? GMR__RECORD_CHANGED : GMR__RECORD_SETTLED);
+                set_class(slab, i, GMR__RECORD_SETTLED);
             continue;
         }
         slab->records[i] = *now;
@@ -289,6 +291,14 @@ const struct gmr__shape *gmr__reader_shape(struct gmr__green *green, struct gmr_
 
 /* ------------------------------------------------------------------------------------------------ the source */
 
+static void claim_slab(struct gmr__green *green, const struct gmr__slab *slab)
+{
+    for (uint32_t i = 0; i < slab->count; i++)
+        if (slab->class[i] != GMR__RECORD_DEAD)
+            gmr__green_claim(green, slab->records[i].stack_low,
+                             slab->records[i].stack_low + (uint64_t)slab->records[i].stack_units * 16);
+}
+
 static int registry_ahead(struct gmr__green *green, void *state)
 {
     struct gmr__reader *reader = state;
@@ -298,6 +308,9 @@ static int registry_ahead(struct gmr__green *green, void *state)
     gmr__reader_copy_ahead(green, reader);
     gmr__reader_find_lists(green, reader);
     gmr__reader_copy_lists(green, reader);
+    for (size_t r = 0; r < reader->root_count; r++)
+        for (size_t s = 0; s < reader->roots[r].slab_count; s++)
+            claim_slab(green, reader->roots[r].slabs[s]);
     return 0;
 }
 
@@ -318,6 +331,7 @@ static int registry_collect(struct gmr__green *green, void *state)
 static int registry_finish(struct gmr__green *green, void *state)
 {
     struct gmr__reader *reader = state;
+    gmr__reader_copy_late(green, reader);
     int error = gmr__reader_emit(green, reader);
     int lua = reader->lua ? gmr__lua_finish(green, reader->lua) : 0;
     return error ? error : lua;

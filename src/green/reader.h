@@ -38,6 +38,7 @@ struct gmr__slab {
     uint64_t address;
     uint32_t count; /* records in use or once used */
     uint32_t class_count[GMR__RECORD_CLASSES];
+    bool copied_ahead;                             /* all of it; else the time was up */
     struct gmr__record records[GMR__SLAB_RECORDS]; /* as read last */
     uint8_t class[GMR__SLAB_RECORDS];
     struct gmr__copied copied[GMR__SLAB_RECORDS];
@@ -61,9 +62,9 @@ struct gmr__reader {
     bool has_guard;
     uint64_t records; /* live ones seen in the last reading */
     uint64_t unreadable_layouts, unreadable_slabs;
-    bool stopped;           /* collect was called */
+    bool stopped;                /* collect was called */
     struct gmr__record *scratch; /* a slab's records as they are read at the stop */
-    unsigned char *reserve; /* memory touched beforehand, for stacks that grew until the stop */
+    unsigned char *reserve;      /* memory touched beforehand, for stacks that grew until the stop */
     size_t reserve_left;
     struct {
         uint64_t address;
@@ -83,6 +84,7 @@ const struct gmr__shape *gmr__reader_shape(struct gmr__green *green, struct gmr_
                                            const struct gmr__record *record, struct gmr__copied *copied);
 /* reader_copy.c: contexts, stacks, details of the records that `wanted` picks. */
 void gmr__reader_copy_ahead(struct gmr__green *green, struct gmr__reader *reader);
+void gmr__reader_copy_late(struct gmr__green *green, struct gmr__reader *reader); /* what was not reached; runs again */
 void gmr__reader_copy_stopped(struct gmr__green *green, struct gmr__reader *reader);
 /* One thing that is like a record, as part of a batch; record NULL: what has gathered is copied now. */
 void gmr__reader_copy_one(struct gmr__green *green, struct gmr__reader *reader, const struct gmr__record *record,

@@ -220,11 +220,12 @@ static void flush(struct gmr__green *green, struct gmr__reader *reader, struct g
 static void copy_pass(struct gmr__green *green, struct gmr__reader *reader, struct gmr__copy_batch *batch,
                       enum gmr__record_class class)
 {
+    bool late = green->phase == GMR__PHASE_FINISH;
     for (size_t r = 0; r < reader->root_count; r++) {
         for (size_t s = 0; s < reader->roots[r].slab_count; s++) {
             struct gmr__slab *slab = reader->roots[r].slabs[s];
             for (uint32_t i = 0; slab->class_count[class] && i < slab->count; i++) {
-                if (slab->class[i] != class)
+                if (slab->class[i] != class || (late && slab->copied[i].shape))
                     continue;
                 struct gmr__record *record = &slab->records[i];
                 const struct gmr__shape *shape = gmr__reader_shape(green, reader, record, &slab->copied[i]);
@@ -240,6 +241,7 @@ static void copy_pass(struct gmr__green *green, struct gmr__reader *reader, stru
                 if (batch->count == 0 && gmr__green_out_of_time(green))
                     return;
             }
+            slab->copied_ahead = slab->copied_ahead || green->phase == GMR__PHASE_FIND;
         }
     }
     flush(green, reader, batch);
@@ -252,6 +254,16 @@ static struct gmr__copy_batch *batch_memory(struct gmr__green *green, struct gmr
     if (reader->batch)
         reader->batch->count = 0;
     return reader->batch;
+}
+
+void gmr__reader_copy_late(struct gmr__green *green, struct gmr__reader *reader)
+{
+    struct gmr__copy_batch *batch = batch_memory(green, reader);
+    if (!batch)
+        return;
+    copy_pass(green, reader, batch, GMR__RECORD_CHANGED);
+    if (!gmr__green_out_of_time(green))
+        copy_pass(green, reader, batch, GMR__RECORD_UNSURE);
 }
 
 void gmr__reader_copy_one(struct gmr__green *green, struct gmr__reader *reader, const struct gmr__record *record,

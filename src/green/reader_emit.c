@@ -284,9 +284,13 @@ static int emit_record(struct emitter *e, const struct gmr__slab *slab, uint32_t
         e->bad_records++;
         return 0;
     }
-    if (!copied->shape) { /* the budget ended before it was looked at */
+    struct gmr__copied unread = {0};
+    if (!copied->shape) { /* the time ended before it was looked at: what the record says is there still */
+        gmr__reader_shape(e->green, e->reader, record, &unread);
         e->late++;
-        return 0;
+        if (!unread.shape || unread.shape == UINT16_MAX)
+            return 0;
+        copied = &unread;
     }
     const struct gmr__shape *shape = &e->reader->shapes[copied->shape - 1];
     struct gmr__green_thread t = {
@@ -310,7 +314,7 @@ static void put_notes(struct emitter *e, uint64_t left_out)
         gmr__green_note(e->green, "%llu records of the registry are corrupt or of a layout this gmr does not know",
                         (unsigned long long)e->bad_records);
     if (e->late)
-        gmr__green_note(e->green, "%llu green threads were created in the moment of the stop and left out",
+        gmr__green_note(e->green, "%llu green threads were not reached in the time there was: they have no stack here",
                         (unsigned long long)e->late);
     if (left_out)
         gmr__green_note(e->green, "%llu records of the registry, past the %llu that a report takes, were not read",

@@ -282,6 +282,8 @@ static void copy_list(struct gmr__green *green, struct gmr__reader *reader, stru
             o->seen = false;
         else
             fill_record(green, l, o);
+        if (o->seen && green->phase == GMR__PHASE_FIND)
+            gmr__green_claim(green, o->record.stack_low, o->record.stack_low + (uint64_t)o->record.stack_units * 16);
         if (o->seen && l->shape.usable)
             gmr__reader_copy_one(green, reader, &o->record, &o->copied, &l->shape);
     }

@@ -403,6 +403,12 @@ size_t gmr__green_find_range(struct gmr__green *green, uint64_t address)
     return low && address < green->ranges[low - 1].high ? green->ranges[low - 1].index : SIZE_MAX;
 }
 
+void gmr__green_claim(struct gmr__green *green, uint64_t stack_low, uint64_t stack_high)
+{
+    if (stack_low < stack_high)
+        add_range(green, stack_low, stack_high, 0);
+}
+
 bool gmr__green_known(const struct gmr__green *green, uint64_t address)
 {
     return gmr__green_find_range((struct gmr__green *)green, address) != SIZE_MAX;
