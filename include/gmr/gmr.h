@@ -215,10 +215,12 @@ GMR_API int gmr_put_double(struct gmr_writer *writer, const char *key, double va
 GMR_API int gmr_put_bool(struct gmr_writer *writer, const char *key, bool value);
 GMR_API int gmr_put_null(struct gmr_writer *writer, const char *key);
 GMR_API int gmr_put_secret(struct gmr_writer *writer, const char *key); /* prints *** */
+/* printf's d i u x X o c s p e f g and %%, with flags, width, precision and lengths, by the library's own hand: no locale, async-signal-safe.
+ * Any other conversion ends the formatting: the rest of the format is put as it stands. */
 GMR_API int gmr_put_format(struct gmr_writer *writer, const char *key, const char *format, ...) GMR_PRINTF(3, 4);
 GMR_API int gmr_put_vformat(struct gmr_writer *writer, const char *key, const char *format, va_list arguments) GMR_PRINTF(3, 0);
 
-/* A table: in text 72 columns wide with centred cells, in JSON and XML a list of maps by column name. Rows have
+/* A table of 1 to 36 columns: in text 72 columns wide with centred cells, in JSON and XML a list of maps by column name. Rows have
  * exactly column_count cells; a NULL cell is empty. */
 GMR_API int gmr_begin_table(struct gmr_writer *writer, const char *key, const char *const *columns, size_t column_count);
 GMR_API int gmr_put_row(struct gmr_writer *writer, const char *const *cells, size_t cell_count);

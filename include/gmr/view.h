@@ -6,8 +6,8 @@
  *         gmr_put_int(writer, "jobs", jobs);
  *         return 0;
  *     }
- *     struct gmr_layout layout = { .size = sizeof(layout), .kind = GMR_LAYOUT_XML, .xml_name = "state" };
- *     gmr_render(1, &layout, state, NULL);        prints <state><jobs>7</jobs></state>
+ *     struct gmr_render_options options = { .size = sizeof(options), .kind = GMR_RENDER_XML, .xml_name = "state" };
+ *     gmr_render(1, &options, state, NULL);        prints <state><jobs>7</jobs></state>
  *
  * On the same data the bytes are those of oslo.reports, but for what would not be valid or safe: control characters and bytes
  * that are not UTF-8 come out escaped, infinities in JSON as strings, a key that is no XML name as <member name="...">, and a
@@ -26,19 +26,19 @@
 extern "C" {
 #endif
 
-enum gmr_layout_kind {
-    GMR_LAYOUT_KEY_VALUE = 1, /* text: nested "key = value" lines (KeyValueView) */
-    GMR_LAYOUT_BASIC =
+enum gmr_render_kind {
+    GMR_RENDER_KEY_VALUE = 1, /* text: nested "key = value" lines (KeyValueView) */
+    GMR_RENDER_BASIC =
         2, /* text: a line for each top member, nested values as Python prints them (BasicKeyValueView) */
-    GMR_LAYOUT_MULTI = 3, /* text: the members' own texts, sorted, without their keys (MultiView) */
-    GMR_LAYOUT_TABLE = 4, /* text: the one table that the generator writes (TableView) */
-    GMR_LAYOUT_JSON = 5,
-    GMR_LAYOUT_XML = 6,
+    GMR_RENDER_MULTI = 3, /* text: the members' own texts, sorted, without their keys (MultiView) */
+    GMR_RENDER_TABLE = 4, /* text: the one table that the generator writes (TableView) */
+    GMR_RENDER_JSON = 5,
+    GMR_RENDER_XML = 6,
 };
 
-struct gmr_layout {
-    size_t size; /* sizeof(struct gmr_layout) */
-    enum gmr_layout_kind kind;
+struct gmr_render_options {
+    size_t size; /* sizeof(struct gmr_render_options) */
+    enum gmr_render_kind kind;
     const char *title;           /* text: a banner above (TitledView); default none */
     const char *header;          /* text: a line above (HeaderView); default none */
     const char *xml_name;        /* the outermost element; default "model" */
@@ -51,13 +51,13 @@ struct gmr_layout {
  * fd: stays the caller's; if it blocks, so does this.
  * Returns 0; the generator's own error, or that of a call that did not fit (-EINVAL), after what there was has been written; -ENOMEM; write's error.
  */
-GMR_API int gmr_render(int fd, const struct gmr_layout *layout, gmr_generator generator, void *userdata);
+GMR_API int gmr_render(int fd, const struct gmr_render_options *options, gmr_generator generator, void *userdata);
 
 /*
  * The same into memory: *text is NUL-terminated, *bytes (may be NULL) its length; the caller frees it with free().
  * On an error that left data, *text holds it; else it is NULL.
  */
-GMR_API int gmr_render_text(char **text, size_t *bytes, const struct gmr_layout *layout, gmr_generator generator,
+GMR_API int gmr_render_text(char **text, size_t *bytes, const struct gmr_render_options *options, gmr_generator generator,
                             void *userdata);
 
 #ifdef __cplusplus

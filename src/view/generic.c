@@ -42,7 +42,7 @@ static struct gmr_writer *writer_new(int view, int final_view, struct gmr__sink 
 }
 
 struct render {
-    const struct gmr_layout *layout;
+    const struct gmr_render_options *layout;
     const unsigned char *events; /* of the part that is rendered */
     size_t event_bytes;
     struct gmr__sink *to;
@@ -69,7 +69,7 @@ static int render_map(const struct render *r, const unsigned char *events, size_
     if (!w)
         return -ENOMEM;
     w->bare = true;
-    w->flat_table = r->layout->kind == GMR_LAYOUT_TABLE;
+    w->flat_table = r->layout->kind == GMR_RENDER_TABLE;
     gmr__writer_style(w, &r->layout->style);
     gmr__bare_begin(w, r->layout->xml_name ? r->layout->xml_name : "model");
     int error = replay(w, r, events, bytes);
@@ -104,7 +104,7 @@ static int member_text(const struct render *r, const unsigned char *at, const un
     long n = gmr__event_read(&e, at, (size_t)(end - at));
     part.to = to;
     /* without the map's end, which is one byte */
-    if (n > 0 && n < end - at && e.code == GMR__W_MAP && r->layout->kind == GMR_LAYOUT_MULTI)
+    if (n > 0 && n < end - at && e.code == GMR__W_MAP && r->layout->kind == GMR_RENDER_MULTI)
         return render_map(&part, at + n, (size_t)(end - at - n - 1));
     struct gmr_writer *w = writer_new(GMR_VIEW_TEXT, GMR_VIEW_TEXT, to);
     if (!w)
@@ -158,7 +158,7 @@ static int collect(const struct render *r, struct member *members)
 
 static int put_members(const struct render *r, const struct member *members, size_t count)
 {
-    bool basic = r->layout->kind == GMR_LAYOUT_BASIC;
+    bool basic = r->layout->kind == GMR_RENDER_BASIC;
     struct gmr_writer *w = writer_new(GMR_VIEW_TEXT, GMR_VIEW_TEXT, r->to);
     if (!w)
         return -ENOMEM;
@@ -186,7 +186,7 @@ static int render_members(const struct render *r)
         return -ENOMEM;
     int error = collect(r, members);
     if (!error && !(r->layout->flags & GMR_SECTION_KEEP_ORDER))
-        qsort(members, count, sizeof(*members), r->layout->kind == GMR_LAYOUT_BASIC ? by_key : by_text);
+        qsort(members, count, sizeof(*members), r->layout->kind == GMR_RENDER_BASIC ? by_key : by_text);
     if (!error)
         error = put_members(r, members, count);
     for (size_t i = 0; i < count; i++) {
@@ -199,7 +199,7 @@ static int render_members(const struct render *r)
 
 static int put_header(const struct render *r)
 {
-    const struct gmr_layout *layout = r->layout;
+    const struct gmr_render_options *layout = r->layout;
     if (r->view != GMR_VIEW_TEXT || (!layout->title && !layout->header))
         return 0;
     struct gmr_writer *w = writer_new(GMR_VIEW_TEXT, GMR_VIEW_TEXT, r->to);
@@ -230,24 +230,24 @@ static int run_generator(struct grown *arena, int view, gmr_generator generator,
     return error == -ENOMEM ? error : result < 0 ? result : error;
 }
 
-static int render(const struct gmr_layout *layout, gmr_generator generator, void *userdata, struct gmr__sink *to)
+static int render(const struct gmr_render_options *layout, gmr_generator generator, void *userdata, struct gmr__sink *to)
 {
-    struct gmr_layout full = {0};
-    if (!layout || !generator || layout->size < offsetof(struct gmr_layout, title))
+    struct gmr_render_options full = {0};
+    if (!layout || !generator || layout->size < offsetof(struct gmr_render_options, title))
         return -EINVAL;
     memcpy(&full, layout, layout->size < sizeof(full) ? layout->size : sizeof(full));
-    if (full.kind < GMR_LAYOUT_KEY_VALUE || full.kind > GMR_LAYOUT_XML)
+    if (full.kind < GMR_RENDER_KEY_VALUE || full.kind > GMR_RENDER_XML)
         return -EINVAL;
     struct grown arena = {.sink.write = grown_write};
     struct render r = {.layout = &full, .to = to, .view = GMR_VIEW_TEXT};
-    if (full.kind == GMR_LAYOUT_JSON || full.kind == GMR_LAYOUT_XML)
-        r.view = full.kind == GMR_LAYOUT_JSON ? GMR_VIEW_JSON : GMR_VIEW_XML;
+    if (full.kind == GMR_RENDER_JSON || full.kind == GMR_RENDER_XML)
+        r.view = full.kind == GMR_RENDER_JSON ? GMR_VIEW_JSON : GMR_VIEW_XML;
     int result = run_generator(&arena, r.view, generator, userdata);
     if (result != -ENOMEM) {
         r.events = arena.bytes ? arena.bytes : (const unsigned char *)"";
         r.event_bytes = arena.used;
         int error = put_header(&r);
-        if (!error && (full.kind == GMR_LAYOUT_BASIC || full.kind == GMR_LAYOUT_MULTI))
+        if (!error && (full.kind == GMR_RENDER_BASIC || full.kind == GMR_RENDER_MULTI))
             error = render_members(&r);
         else if (!error)
             error = render_map(&r, r.events, r.event_bytes);
@@ -257,14 +257,14 @@ static int render(const struct gmr_layout *layout, gmr_generator generator, void
     return result;
 }
 
-int gmr_render(int fd, const struct gmr_layout *layout, gmr_generator generator, void *userdata)
+int gmr_render(int fd, const struct gmr_render_options *layout, gmr_generator generator, void *userdata)
 {
     struct gmr__sink_fd sink;
     gmr__sink_fd_init(&sink, fd, 0);
     return render(layout, generator, userdata, &sink.sink);
 }
 
-int gmr_render_text(char **text, size_t *bytes, const struct gmr_layout *layout, gmr_generator generator,
+int gmr_render_text(char **text, size_t *bytes, const struct gmr_render_options *layout, gmr_generator generator,
                     void *userdata)
 {
     struct grown to = {.sink.write = grown_write};

@@ -108,7 +108,7 @@ int main(void)
 {
     unsigned char kind;
     while (fread(&kind, 1, 1, stdin) == 1) {
-        struct gmr_layout layout = {.size = sizeof(layout), .kind = kind};
+        struct gmr_render_options layout = {.size = sizeof(layout), .kind = kind};
         take(&layout.flags, sizeof(layout.flags));
         layout.title = take_string(NULL);
         layout.header = take_string(NULL);
