@@ -75,8 +75,10 @@ static bool watch(pid_t child, struct job *job)
 static int run_apart(struct job *job, void (*work)(struct job *))
 {
     pid_t parent = getpid(), child = fork();
-    if (child < 0)
-        return -errno;
+    if (child < 0) { /* RLIMIT_NPROC, memory: done here, a thread that never stops is let go when the inspector ends */
+        work(job);
+        return 0;
+    }
     if (child == 0) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         if (getppid() != parent)
@@ -218,8 +220,6 @@ static const char *problem_of(struct job *job, int error)
         return "the capture hung and was given up: the target's memory is probably locked by a thread that hangs in "
                "the "
                "kernel; see the threads in state D";
-    if (error)
-        return "no process could be started to hold the threads";
     if (state->out_of_memory)
         return "gmr ran out of memory for the copy; a lower limit of bytes for each stack helps";
     if (state->exhausted)

@@ -17,7 +17,6 @@
 #define PF_IO_WORKER 0x10u /* include/linux/sched.h */
 #define PF_USER_WORKER 0x4000u
 #define PF_KTHREAD 0x200000u
-#define PID_LIMIT 4194304 /* PID_MAX_LIMIT, include/linux/threads.h */
 
 static bool grow_threads(struct gmr__tracer *tracer)
 {
@@ -96,7 +95,7 @@ static bool make_index(struct gmr__tracer *tracer)
 {
     if (tracer->index_of)
         return true;
-    void *place = mmap(NULL, (PID_LIMIT + 1) * sizeof(uint32_t), PROT_READ | PROT_WRITE,
+    void *place = mmap(NULL, (GMR__PID_LIMIT + 1) * sizeof(uint32_t), PROT_READ | PROT_WRITE,
                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (place == MAP_FAILED)
         return false;
@@ -114,7 +113,7 @@ int gmr__tasks_list(struct gmr__tracer *tracer)
     if (error)
         return error;
     while (gmr__dir_next(&dir, &tid)) {
-        if (tid <= 0 || tid > PID_LIMIT || tracer->index_of[tid])
+        if (tid <= 0 || tid > GMR__PID_LIMIT || tracer->index_of[tid])
             continue;
         if (!grow_threads(tracer))
             break;

@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/time.h>
@@ -281,4 +282,10 @@ void gmr__tracer_run(struct gmr__snapshot *snapshot, struct gmr__capture_state *
         all_at_once(&tracer);
     else
         one_by_one(&tracer);
+    setitimer(ITIMER_REAL, &(struct itimerval){{0, 0}, {0, 0}}, NULL);
+    if (tracer.index_of)
+        munmap(tracer.index_of, (GMR__PID_LIMIT + 1) * sizeof(uint32_t));
+    free(tracer.asked_ns);
+    if (tracer.memory_fd >= 0)
+        gmr__close(tracer.memory_fd);
 }

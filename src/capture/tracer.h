@@ -10,6 +10,8 @@
 #include "capture/capture.h"
 #include "snapshot/arena.h"
 
+#define GMR__PID_LIMIT 4194304 /* PID_MAX_LIMIT, include/linux/threads.h */
+
 /* Lives in the arena: written by the capturing process, read by the inspector, also when that process was killed. */
 struct gmr__capture_state {
     uint64_t progress; /* moves with every step: how the inspector tells work from a hang */
