@@ -100,7 +100,8 @@ static const char show[] = "usage: gmr show [--format text|xml|json] [-o FILE] F
 static const char symbolize[] =
     "usage: gmr symbolize [OPTION...] FILE\n"
     "\n"
-    "Adds functions, files and lines to the frames of a stored JSON report that have none, from ELF files with the same\n"
+    "Adds functions, files and lines to the frames of a stored JSON report that have none, from ELF files with the "
+    "same\n"
     "build ids: those named, the modules' own paths, /usr/lib/debug, a debuginfod server. FILE - is standard input.\n"
     "\n"
     "  --file ELF              a program, library or debug file; may be given more than once\n"
@@ -117,13 +118,13 @@ static const char scrub[] =
     "      --hosts           the host's name, hosts in URLs and network addresses, too\n"
     "  -o, --output FILE     write there\n";
 
-static const char doctor[] =
-    "usage: gmr doctor [PID]\n"
-    "\n"
-    "Tells which way of taking a report would work here (of PID), what is missing, and how to get it. The process is not\n"
-    "touched: tracing is tried on a child of gmr's own.\n"
-    "\n"
-    "exit status: 0 a whole report can be taken; 1 only a part; 3, 4, 5 as for the others\n";
+static const char doctor[] = "usage: gmr doctor [PID]\n"
+                             "\n"
+                             "Tells which way of taking a report would work here (of PID), what is missing, and how to "
+                             "get it. The process is not\n"
+                             "touched: tracing is tried on a child of gmr's own.\n"
+                             "\n"
+                             "exit status: 0 a whole report can be taken; 1 only a part; 3, 4, 5 as for the others\n";
 
 static const char help[] = "usage: gmr help [COMMAND]\n";
 

@@ -137,7 +137,9 @@ int gmr__inspector_main(int argc, char **argv)
         .stream_fd = -1,
         .view = GMR_VIEW_TEXT,
         .deadline_ms = 30000,
-        .walk = {.leave_missing = true, .max_stack_bytes = GMR__DEFAULT_STACK_BYTES, .max_frames = GMR__DEFAULT_MAX_FRAMES},
+        .walk = {.leave_missing = true,
+                 .max_stack_bytes = GMR__DEFAULT_STACK_BYTES,
+                 .max_frames = GMR__DEFAULT_MAX_FRAMES},
     };
     uint64_t started_ns = gmr__now_ns();
     if (!parse(argc, argv, &arguments))

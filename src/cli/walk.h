@@ -30,7 +30,8 @@ struct gmr__walk_options {
     uint32_t max_frames;
     const char *debuginfod_urls; /* NULL: never asked */
     bool no_cache;
-    bool leave_missing;   /* where no thread could be captured: a slot "NAME: why" instead of a failed section, for libgmr's own way */
+    bool
+        leave_missing; /* where no thread could be captured: a slot "NAME: why" instead of a failed section, for libgmr's own way */
     struct gmr__green_filter green; /* which green threads to show */
 };
 
