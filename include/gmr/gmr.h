@@ -105,8 +105,8 @@ struct gmr_options {
     const char *inspector;   /* path of the gmr command; default: the installed one                      GMR_INSPECTOR */
 
     /*
-     * Where the library's few messages go ("report written to FILE", "LOGDIR can't be written: ..."). Called on the
-     * reporter thread, or on the caller's during setup; priority as in syslog(3). Default: standard error.
+     * Where the library's few messages go ("report written to FILE", "LOGDIR can't be written: ..."). Called on a thread of the
+     * library's that is given two seconds, like a section's generator; never in a crash. priority as in syslog(3). Default: standard error.
      */
     void (*log)(void *userdata, int priority, const char *message);
     void *log_userdata; /* borrowed */

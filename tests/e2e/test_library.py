@@ -213,6 +213,31 @@ def settings_that_make_no_sense_are_told_and_ignored(t):
 
 
 @suite.test
+def an_ini_file_comes_before_the_struct_and_after_the_environment(t):
+    logs, other = t.directory("logs"), t.directory("other")
+    ini = t.tmp / "daemon.conf"
+    ini.write_text(f"[DEFAULT]\ndebug = true\n\n[oslo_reports]\nlog_dir = {logs}\nfile_event_handler = {t.tmp}/touch-me\n"
+                   "file_event_handler_interval = 1\n")
+    puppet = Puppet(t).setup(config=ini, log_dir=other)
+    check(puppet("armed") & 2, "file_event_handler is not armed")
+    puppet.signal()
+    t.wait(lambda: os.listdir(logs), "a file where the INI file says", alive=puppet.process)
+    puppet = Puppet(t, env=t.environment(GMR_LOG_DIR=str(other))).setup(config=ini)
+    puppet.signal()
+    t.wait(lambda: os.listdir(other), "a file where the environment says", alive=puppet.process)
+
+
+@suite.test
+def an_ini_file_that_can_not_be_read_is_told(t):
+    malformed = t.tmp / "malformed.conf"
+    malformed.write_text("[oslo_reports\nlog_dir\n\0\0=")
+    for path in (malformed, t.tmp / "missing.conf", t.tmp):
+        puppet = Puppet(t).setup(config=path)
+        check(puppet("message") != "", "nothing is told of", path)
+        puppet.report()
+
+
+@suite.test
 def nothing_of_it_is_visible_to_the_program(t):
     puppet = Puppet(t)
     before = puppet.fds()

@@ -77,7 +77,7 @@ static int spins(struct gmr_writer *w, void *userdata)
     return 0;
 }
 
-__attribute__((noinline, noclone)) static int recurse(int depth)
+__attribute__((noinline)) static int recurse(int depth)
 {
     volatile char room[4096];
     room[0] = (char)depth;
