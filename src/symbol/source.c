@@ -21,7 +21,9 @@
 #define MAX_LINE_BYTES 200
 
 struct source {
-    const char *path;
+    const char *path;  /* in the pool */
+    uint64_t built_ns; /* when the newest module that names it was built; 0: unknown */
+    bool tried;
     char *text; /* NULL: not to be had */
     uint32_t *lines;
     size_t line_count, bytes;
@@ -54,7 +56,13 @@ static void read_source(struct gmr__symbolizer *s, struct source *source)
         source->path[0] == '/' && looks_like_source(source->path) ? gmr__open_in_root(s->modules, source->path) : -1;
     if (fd < 0)
         return;
-    if (fstat(fd, &st) == 0 && ((st.st_mode & S_IROTH) || st.st_uid == geteuid()) && st.st_size > 0 &&
+    bool stale = false;
+    if (fstat(fd, &st) == 0)
+        stale = source->built_ns &&
+                (uint64_t)st.st_mtim.tv_sec * 1000000000 + (uint64_t)st.st_mtim.tv_nsec > source->built_ns;
+    else
+        stale = true;
+    if (!stale && ((st.st_mode & S_IROTH) || st.st_uid == geteuid()) && st.st_size > 0 &&
         (uint64_t)st.st_size <= MAX_SOURCE_BYTES)
         source->text = malloc((size_t)st.st_size + 1);
     ssize_t got = source->text ? gmr__read_full(fd, source->text, (size_t)st.st_size) : -ENOMEM;
@@ -84,24 +92,29 @@ static void read_source(struct gmr__symbolizer *s, struct source *source)
 
 static struct source *source_of(struct gmr__symbolizer *s, const char *file)
 {
+    const char *path = gmr__pool_string(&s->pool, file);
     if (!s->sources)
         s->sources = calloc(1, sizeof(*s->sources));
     struct gmr__sources *sources = s->sources;
-    if (!sources)
+    if (!sources || !path)
         return NULL;
     for (size_t i = 0; i < sources->count; i++) {
-        if (strcmp(sources->list[i].path, file) == 0)
+        if (sources->list[i].path == path)
             return &sources->list[i];
     }
     if (sources->count == MAX_SOURCES)
         return NULL;
-    struct source *source = &sources->list[sources->count];
-    source->path = gmr__pool_string(&s->pool, file);
-    if (!source->path)
-        return NULL;
-    sources->count++;
-    read_source(s, source);
+    struct source *source = &sources->list[sources->count++];
+    source->path = path;
     return source;
+}
+
+/* A file system that sets all times to 1970 or thereabouts knows nothing of them. */
+void gmr__source_seen(struct gmr__symbolizer *s, const char *file, uint64_t built_ns)
+{
+    struct source *source = built_ns > UINT64_C(86400000000000) * 365 ? source_of(s, file) : NULL;
+    if (source && built_ns > source->built_ns)
+        source->built_ns = built_ns;
 }
 
 /* "dir/sub/../file.c" without what takes itself back, "./" and "//". */
@@ -134,8 +147,12 @@ const char *gmr__source_path(struct gmr__symbolizer *s, const char *directory, c
 
 const char *gmr__source_line(struct gmr__symbolizer *s, const char *file, int line)
 {
-    const struct source *source = file && line > 0 ? source_of(s, file) : NULL;
+    struct source *source = file && line > 0 ? source_of(s, file) : NULL;
     char text[MAX_LINE_BYTES + 1];
+    if (source && !source->tried) {
+        source->tried = true;
+        read_source(s, source);
+    }
     if (!source || !source->text || (size_t)line > source->line_count)
         return NULL;
     const char *from = source->text + source->lines[line - 1];

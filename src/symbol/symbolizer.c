@@ -208,6 +208,11 @@ static const struct gmr__resolved *resolve(struct gmr__symbolizer *s, uint64_t l
     }
     if (b.count == 0)
         b.symbols[b.count++] = (struct gmr__symbol){0};
+    const struct gmr__elf_file *from = module ? gmr__module_file((struct gmr__module_data *)module) : NULL;
+    for (size_t i = 0; from && i < b.count; i++) {
+        if (b.symbols[i].file)
+            gmr__source_seen(s, b.symbols[i].file, from->mtime_ns);
+    }
     struct gmr__resolved *resolved = gmr__pool_alloc(&s->pool, sizeof(*resolved));
     struct gmr__symbol *symbols = gmr__pool_alloc(&s->pool, b.count * sizeof(*symbols));
     if (!resolved || !symbols)

@@ -53,6 +53,8 @@ void gmr__perf_map_free(struct gmr__perf_map *map);
 /* --- source.c */
 /* The file as the report names it: by its full path where it is at hand, else as debug information has it. NULL for NULL. */
 const char *gmr__source_path(struct gmr__symbolizer *symbolizer, const char *directory, const char *file);
+/* Tells when a module that names `file` was built: a source newer than all such modules is not the one it was made from. */
+void gmr__source_seen(struct gmr__symbolizer *symbolizer, const char *file, uint64_t built_ns);
 void gmr__sources_free(struct gmr__sources *sources);
 
 #endif

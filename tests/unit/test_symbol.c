@@ -23,6 +23,7 @@
 #include "symbol/internal.h"
 #include "symbol/pool.h"
 #include "symbol/symbol.h"
+#include "symbol/symbolizer.h"
 
 /* --------------------------------------------------------------------------------- demangling */
 
@@ -167,6 +168,42 @@ static void finds_itself(void **state)
     assert_int_equal(known_function(1), 2);
 }
 
+/* The line is that of the file, unless the file is newer than the program. */
+static void source_lines(void **state)
+{
+    struct gmr__snapshot *snapshot = self();
+    struct gmr__modules *modules = gmr__modules_new(snapshot);
+    struct gmr__symbolizer *symbolizer = gmr__symbolizer_new(snapshot, modules, NULL);
+    char path[] = "/tmp/gmr-source-XXXXXX.c";
+    int fd = mkstemps(path, 2);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, "one\n\t two \r\n\nfour", 17), 17);
+    close(fd);
+    assert_string_equal(gmr__source_line(symbolizer, path, 1), "one");
+    assert_string_equal(gmr__source_line(symbolizer, path, 2), "two");
+    assert_null(gmr__source_line(symbolizer, path, 3));
+    assert_string_equal(gmr__source_line(symbolizer, path, 4), "four");
+    assert_null(gmr__source_line(symbolizer, path, 5));
+    assert_null(gmr__source_line(symbolizer, path, 0));
+    assert_null(gmr__source_line(symbolizer, path, INT32_MAX));
+    assert_null(gmr__source_line(symbolizer, "/etc/passwd", 1));
+    assert_null(gmr__source_line(symbolizer, NULL, 1));
+    gmr__symbolizer_free(symbolizer);
+    struct stat st;
+    assert_int_equal(stat(path, &st), 0);
+    symbolizer = gmr__symbolizer_new(snapshot, modules, NULL);
+    gmr__source_seen(symbolizer, path, (uint64_t)(st.st_mtime - 100) * 1000000000);
+    assert_null(gmr__source_line(symbolizer, path, 1));
+    gmr__symbolizer_free(symbolizer);
+    symbolizer = gmr__symbolizer_new(snapshot, modules, NULL);
+    gmr__source_seen(symbolizer, path, (uint64_t)(st.st_mtime + 100) * 1000000000);
+    assert_string_equal(gmr__source_line(symbolizer, path, 1), "one");
+    gmr__symbolizer_free(symbolizer);
+    unlink(path);
+    gmr__modules_free(modules);
+    gmr__snapshot_free(snapshot);
+}
+
 /* --------------------------------------------------------------------------------- the cache */
 
 static char directory[64];
@@ -258,7 +295,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(demangles),    cmocka_unit_test(demangling_is_bounded),    cmocka_unit_test(headers_that_lie),
-        cmocka_unit_test(finds_itself), cmocka_unit_test(cache_is_safe_to_corrupt), cmocka_unit_test(cache_is_used),
+        cmocka_unit_test(finds_itself), cmocka_unit_test(source_lines), cmocka_unit_test(cache_is_safe_to_corrupt), cmocka_unit_test(cache_is_used),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
