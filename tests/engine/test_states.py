@@ -17,9 +17,9 @@ def by_name(result):
 @suite.test
 def a_vfork_parent_is_named_and_goes_on(t):
     target = start(t, "states", "vfork")
-    t.wait(lambda: probe(t, "capture", target.pid, 1)["missing"] == 1, "the vfork", alive=target)
+    t.wait(lambda: probe(t, "capture", target.pid, 1, "deadline=1000")["missing"] == 1, "the vfork", alive=target)
     for options in ((), ("all",)):
-        result = probe(t, "capture", target.pid, 3, *options)
+        result = probe(t, "capture", target.pid, 3, "deadline=1000", *options)
         thread = by_name(result)["vforker"]
         check(thread["bytes"] == 0 and "vfork" in thread["reason"], options, thread)
         check(result["missing"] == 3 and result["whole"] == 3, options, result)
