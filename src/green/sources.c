@@ -10,6 +10,7 @@ const struct gmr__green_source *const gmr__green_sources[] = {
     &gmr__green_source_python,
     &gmr__green_source_go,
     &gmr__green_source_pth,
+    &gmr__green_source_tarantool,
     &gmr__green_source_scan,
     NULL,
 };

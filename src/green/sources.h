@@ -6,10 +6,11 @@
 
 #include "green/green.h"
 
-extern const struct gmr__green_source gmr__green_source_registry; /* gmr/green.h: what the program tells */
-extern const struct gmr__green_source gmr__green_source_python;   /* Python threads, greenlets, asyncio tasks */
-extern const struct gmr__green_source gmr__green_source_go;       /* goroutines */
-extern const struct gmr__green_source gmr__green_source_pth;      /* GNU Pth, by its own queues */
-extern const struct gmr__green_source gmr__green_source_scan;     /* anything stackful, by its traces in memory */
+extern const struct gmr__green_source gmr__green_source_registry;  /* gmr/green.h: what the program tells */
+extern const struct gmr__green_source gmr__green_source_python;    /* Python threads, greenlets, asyncio tasks */
+extern const struct gmr__green_source gmr__green_source_go;        /* goroutines */
+extern const struct gmr__green_source gmr__green_source_pth;       /* GNU Pth, by its own queues */
+extern const struct gmr__green_source gmr__green_source_tarantool; /* Tarantool's fibers */
+extern const struct gmr__green_source gmr__green_source_scan;      /* anything stackful, by its traces in memory */
 
 #endif
