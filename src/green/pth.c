@@ -88,9 +88,8 @@ static bool makes_sense(const unsigned char *bytes)
 {
     uint32_t state;
     memcpy(&state, bytes + STATE, sizeof(state));
-    uint64_t stack = word(bytes, STACK), size = word(bytes, STACK_BYTES);
-    return state <= STATE_DEAD && memchr(bytes + NAME, 0, NAME_BYTES) != NULL && size < (uint64_t)1 << 40 &&
-           stack + size >= stack;
+    uint64_t stack = word(bytes, STACK), size = (uint32_t)word(bytes, STACK_BYTES);
+    return state <= STATE_DEAD && memchr(bytes + NAME, 0, NAME_BYTES) != NULL && stack + size >= stack;
 }
 
 static pid_t carrier(struct pth *pth)
@@ -120,7 +119,7 @@ static void emit(struct pth *pth, uint64_t address, uint64_t running, bool suspe
                                        .carrier = carrier(pth),
                                        .entry = word(bytes, START),
                                        .stack_low = word(bytes, STACK),
-                                       .stack_high = word(bytes, STACK) + word(bytes, STACK_BYTES)};
+                                       .stack_high = word(bytes, STACK) + (uint32_t)word(bytes, STACK_BYTES)};
     memcpy(&state, bytes + DISPATCHES, sizeof(state));
     thread.switches = state;
     if (thread.stack_low == 0)
