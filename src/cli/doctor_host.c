@@ -187,7 +187,9 @@ static void look_at_socket_directories(void)
     char choice[4][512];
     const char *runtime = getenv("XDG_RUNTIME_DIR");
     snprintf(choice[0], sizeof(choice[0]), "%s", geteuid() == 0 ? "/run/gmr" : "");
-    snprintf(choice[1], sizeof(choice[1]), runtime && *runtime == '/' ? "%s/gmr" : "", runtime);
+    choice[1][0] = '\0';
+    if (runtime && *runtime == '/')
+        snprintf(choice[1], sizeof(choice[1]), "%s/gmr", runtime);
     snprintf(choice[2], sizeof(choice[2]), "/run/user/%u/gmr", geteuid());
     snprintf(choice[3], sizeof(choice[3]), "/tmp/gmr-%u", geteuid());
     for (int i = 0; i < 4; i++) {
