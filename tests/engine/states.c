@@ -47,6 +47,7 @@ static void *vforker(void *argument)
     pid_t child = vfork();
     if (child == 0) {
         /* Nothing but system calls: the parent's memory is shared. */
+        syscall(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0); /* not left behind by a test that fails */
         syscall(SYS_read, gate[0], &byte, 1);
         syscall(SYS_exit_group, 0);
     }
