@@ -17,6 +17,7 @@
 #include "cli/output.h"
 #include "cli/walk.h"
 #include "section/analysis.h"
+#include "section/green.h"
 #include "section/frames.h"
 #include "symbol/cache.h"
 #include "sys/proc.h"
@@ -102,6 +103,27 @@ static void package(struct gmr_writer *w, const struct gmr__core *core, struct g
     gmr__section_end(w, GMR__OK, NULL, NULL);
 }
 
+/* Nothing runs in a core file: all threads stand, for as long as it takes. */
+static void green_threads(struct gmr_writer *w, struct gmr__analysis *analysis, bool *partial)
+{
+    static const struct gmr__section_head head = {
+        .name = "green_threads", .title = "Green Threads", .shape = GMR__SHAPE_LIST};
+    static const struct gmr__green_options limits = {.stop_budget_ns = 10000000000u};
+    struct gmr__section_status status = {.status = GMR__OK};
+    struct gmr__green *green = gmr__green_new(analysis->snapshot, analysis->modules, &limits);
+    gmr__section_begin(w, &head);
+    if (green) {
+        gmr__green_prepare(green);
+        gmr__green_collect(green, analysis->snapshot->threads, analysis->snapshot->thread_count);
+        gmr__green_finish(green);
+    }
+    gmr__section_green(w, analysis, green, NULL, &status);
+    gmr__green_free(green);
+    *partial |= status.status != GMR__OK;
+    gmr__section_end(w, status.status, status.reason[0] ? status.reason : NULL,
+                     status.next_step[0] ? status.next_step : NULL);
+}
+
 static void threads(struct gmr_writer *w, struct gmr__analysis *analysis, bool *partial)
 {
     static const struct gmr__section_head thread_head = {.name = "threads",
@@ -117,6 +139,7 @@ static void threads(struct gmr_writer *w, struct gmr__analysis *analysis, bool *
     *partial |= status.status != GMR__OK;
     gmr__section_end(w, status.status, status.reason[0] ? status.reason : NULL,
                      status.next_step[0] ? status.next_step : NULL);
+    green_threads(w, analysis, partial);
     status = (struct gmr__section_status){.status = GMR__OK};
     gmr__section_begin(w, &stack_head);
     gmr__section_stacks(w, analysis, &status);

@@ -29,7 +29,8 @@ static bool add_block(struct gmr__arena *arena, size_t least)
     struct gmr__arena_block *block = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (block == MAP_FAILED)
         return false;
-    madvise(block, bytes, MADV_DONTFORK); /* the capturing process needs none of it: nothing to share, nothing to fault in */
+    madvise(block, bytes,
+            MADV_DONTFORK); /* the capturing process needs none of it: nothing to share, nothing to fault in */
     if (bytes >= BLOCK_LARGE)
         madvise(block, bytes, MADV_HUGEPAGE); /* a page fault for 2 MiB rather than for 4 KiB */
     block->next = arena->blocks;
