@@ -84,6 +84,10 @@ class Puppet:
     def fds(self):
         return sorted(os.listdir(f"/proc/{self.pid}/fd"), key=int)
 
+    def maps(self):
+        with open(f"/proc/{self.pid}/maps", encoding="utf-8") as maps:
+            return maps.read()
+
 
 def whole_reports(text):
     marks = re.findall(f"{re.escape(BEGIN)}|{re.escape(END)}", text)

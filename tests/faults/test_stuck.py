@@ -34,7 +34,11 @@ def malloc_is_locked_for_ever(t):
 def the_loader_is_locked_for_ever(t):
     for inspector in (None, "/nonexistent"):
         puppet = Puppet(t, *([f"set inspector {inspector}"] if inspector else []), "register Mine plain").setup()
-        check(puppet(f"be loader-held {t.build('tests/targets/libstuck_constructor.so')}") == 0)
+        library = t.build("tests/targets/libstuck_constructor.so")
+        before = puppet.fds()
+        check(puppet(f"be loader-held {library}") == 0)
+        # The loader closes the file when it is mapped, and runs the constructor after that.
+        t.wait(lambda: library in puppet.maps() and puppet.fds() == before, "the constructor to hang")
         check("answer = 42" in section(report_and_go_on(t, puppet), "Mine"))
 
 

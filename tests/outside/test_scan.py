@@ -51,8 +51,8 @@ def fibers_that_go_on_switching(t):
     for _ in range(5):
         stacks, notes = run(t, process.pid, "scan")
         check(notes == "", notes)
-        # One of them may run.
-        check(len(stacks) in (999, 1000), len(stacks))
+        # One may have run while the memory was searched, before the stop, and another one at the stop.
+        check(len(stacks) in (998, 999, 1000), len(stacks))
 
 
 @suite.test
