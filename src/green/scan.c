@@ -99,8 +99,8 @@ static void see_owners(void *userdata, uint64_t address, const uint64_t *words, 
 static int ahead(struct gmr__green *green, void *state)
 {
     struct gmr__scan *scan = state;
-    if (!gmr__scan_memory(green, see_sites, scan) ||
-        (scan->by_context.used > 0 && !gmr__scan_memory(green, see_owners, scan)))
+    if (!gmr__scan_memory(green, NULL, see_sites, scan) ||
+        (scan->by_context.used > 0 && !gmr__scan_memory(green, NULL, see_owners, scan)))
         gmr__green_note(green, "memory could not be scanned to its end in time: green threads may be missing");
     if (scan->cut)
         gmr__green_note(green, "there are more traces of green threads than can be looked at");

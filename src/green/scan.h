@@ -51,8 +51,9 @@ struct gmr__scan {
 /* scan_sites.c: true if the process calls any routine of the table. */
 bool gmr__scan_find_sites(struct gmr__scan *scan);
 
-/* scan_memory.c: calls see() with every present piece of private writable memory; false: the time was used up. */
-bool gmr__scan_memory(struct gmr__green *green,
+/* scan_memory.c: calls see() with every present piece of private writable memory in the mappings that
+ * wanted() takes (NULL: all). False: the time was used up. */
+bool gmr__scan_memory(struct gmr__green *green, bool (*wanted)(void *userdata, const struct gmr__map *map),
                       void (*see)(void *userdata, uint64_t address, const uint64_t *words, size_t count),
                       void *userdata);
 

@@ -73,7 +73,7 @@ static bool see_mapping(struct walk *walk, const struct gmr__map *map)
     return run == 0 || see_run(walk, run, map->end);
 }
 
-bool gmr__scan_memory(struct gmr__green *green,
+bool gmr__scan_memory(struct gmr__green *green, bool (*wanted)(void *userdata, const struct gmr__map *map),
                       void (*see)(void *userdata, uint64_t address, const uint64_t *words, size_t count),
                       void *userdata)
 {
@@ -86,7 +86,8 @@ bool gmr__scan_memory(struct gmr__green *green,
     bool whole = walk.buffer && walk.entries;
     for (size_t i = 0; whole && i < snapshot->map_count; i++) {
         const struct gmr__map *map = &snapshot->maps[i];
-        if (map->write && map->read && !map->shared && map->end - map->start < MAX_MAPPING)
+        if (map->write && map->read && !map->shared && map->end - map->start < MAX_MAPPING &&
+            (!wanted || wanted(userdata, map)))
             whole = see_mapping(&walk, map);
     }
     free(walk.buffer);

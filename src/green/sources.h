@@ -11,6 +11,7 @@ extern const struct gmr__green_source gmr__green_source_python;    /* Python thr
 extern const struct gmr__green_source gmr__green_source_go;        /* goroutines */
 extern const struct gmr__green_source gmr__green_source_pth;       /* GNU Pth, by its own queues */
 extern const struct gmr__green_source gmr__green_source_tarantool; /* Tarantool's fibers */
+extern const struct gmr__green_source gmr__green_source_qemu;      /* QEMU's coroutines */
 extern const struct gmr__green_source gmr__green_source_scan;      /* anything stackful, by its traces in memory */
 
 #endif

@@ -1,0 +1,116 @@
+"""QEMU's coroutines in Debian's qemu-io: which there are, what state they are in, their stacks."""
+import fcntl
+import os
+import pathlib
+import shutil
+
+from common import Skip, check, suite
+from source import run
+
+PPOLL = "271"
+F_SETPIPE_SZ = 1031
+BLKDEBUG = ("driver=raw,file.driver=blkdebug,file.image.driver=null-co,file.image.size=1G,"
+            "file.image.read-zeroes=on")
+SLOW = "driver=null-co,size=1G,read-zeroes=on,latency-ns=3000000000000"
+SUSPENDED, RUNNING, WAITING = 4, 2, 5
+
+
+def stacks_mapped(pid):
+    """Guarded stacks of 1 MiB, as QEMU makes them."""
+    lines = pathlib.Path(f"/proc/{pid}/maps").read_text(encoding="utf-8").splitlines()
+    maps = [([int(x, 16) for x in line.split()[0].split("-")], line.split()[1]) for line in lines]
+    return sum(1 for (low, high) in zip(maps, maps[1:])
+               if low[1] == "---p" and low[0][1] - low[0][0] == 4096 and high[1] == "rw-p" and low[0][1] == high[0][0]
+               and high[0][1] - high[0][0] >= 1 << 20)
+
+
+def start(t, image, count, *commands):
+    """qemu-io that did the commands and waits in its main loop, `count` coroutines made."""
+    if not shutil.which("qemu-io") or os.uname().machine != "x86_64":
+        raise Skip("there is no qemu-io (qemu-utils)")
+    arguments = [x for command in (*commands, "sleep 3000000") for x in ("-c", command)]
+    process = t.spawn(["qemu-io", *arguments, "--image-opts", image])
+    syscall = pathlib.Path(f"/proc/{process.pid}/syscall")
+    t.wait(lambda: stacks_mapped(process.pid) >= count and syscall.read_text("ascii").split()[0] == PPOLL,
+           "qemu-io to wait", alive=process)
+    return process
+
+
+def breakpoints(t):
+    return start(t, BLKDEBUG, 4, "break read_aio A", "aio_read 0 4k", "break read_aio B", "aio_read 4k 4k",
+                 "break write_aio W", "aio_write 8k 4k", "break read_aio C", "aio_read 12k 4k", "resume C")
+
+
+@suite.test
+def suspended_ones_and_the_pools_spare_one(t):
+    process = breakpoints(t)
+    document = t.report(process.pid)
+    green = document["green_threads"]
+    check(len(green) == 4, green)
+    check({x["kind"] for x in green} == {"QEMU coroutine"}, green)
+    check(len({x["address"] for x in green}) == 4, "twice the same:", green)
+    check(sorted(bool(x.get("idle")) for x in green) == [False] * 3 + [True], green)
+    for thread in green:
+        frames = document["stacks"][thread["stack"]]["frames"]
+        modules = [os.path.basename(frame.get("module", "")) for frame in frames]
+        check(thread["state"] == "suspended", thread)
+        check(modules[0] == "qemu-io" and modules[-1].startswith("libc."), frames)
+        # The spare one: the switch and the function that all start in, below libc's.
+        check(len(frames) == 3 if thread.get("idle") else len(frames) > 5, frames)
+    # Two reads and a write: the reads stand at the same place.
+    stacks = [x["stack"] for x in green if not x.get("idle")]
+    check(len(set(stacks)) == 2, green)
+
+
+@suite.test
+def those_that_sleep(t):
+    stacks, notes = run(t, start(t, SLOW, 300, *(f"aio_read {i * 4}k 4k" for i in range(300))).pid, "qemu")
+    check(notes == "", notes)
+    check(len(stacks) == 300, len(stacks))
+    check({s.kind for s in stacks} == {"QEMU coroutine"})
+    check({(int(s.fields["state"]), s.fields["wait"]) for s in stacks} == {(WAITING, "sleep")}, stacks[0].fields)
+
+
+@suite.test
+def the_one_that_runs_and_who_entered_it(t):
+    """A coroutine that is stuck in a system call: its trace goes to a full pipe."""
+    if not shutil.which("qemu-io") or os.uname().machine != "x86_64":
+        raise Skip("there is no qemu-io (qemu-utils)")
+    out, into = os.pipe()
+    t.cleanup(os.close, out)
+    fcntl.fcntl(into, F_SETPIPE_SZ, 4096)
+    os.write(into, b"x" * 4096)
+    process = t.spawn(["qemu-io", "--trace", "bdrv_co_preadv_part", "-c", "read 0 4k", "--image-opts", SLOW],
+                      stderr=into)
+    os.close(into)
+    syscall = pathlib.Path(f"/proc/{process.pid}/syscall")
+    t.wait(lambda: syscall.read_text("ascii").split()[:2] == ["1", "0x2"], "the trace to block", alive=process)
+    stacks, notes = run(t, process.pid, "qemu")
+    check(notes == "", notes)
+    leader, = [s for s in stacks if s.fields["name"] == "leader"]
+    running, = [s for s in stacks if s.fields["name"] != "leader"]
+    check(int(running.fields["state"]) == RUNNING and int(running.fields["carrier"]) == process.pid, running.fields)
+    check(int(leader.fields["state"]) == SUSPENDED and int(leader.fields["carrier"]) == process.pid, leader.fields)
+    document = t.report(process.pid)
+    leader, = [x for x in document["green_threads"] if x.get("name") == "leader"]
+    functions = [frame.get("function") for frame in document["stacks"][leader["stack"]]["frames"]]
+    check("__libc_start_main" in " ".join(map(str, functions)), functions)
+
+
+@suite.test
+def a_program_that_is_not_qemu(t):
+    process = t.spawn(["sleep", "1000"])
+    t.wait(lambda: pathlib.Path(f"/proc/{process.pid}/comm").read_text("ascii") == "sleep\n", "it to start")
+    stacks, notes = run(t, process.pid, "qemu", code=1)
+    check(not stacks and notes == "", stacks, notes)
+
+
+@suite.test
+def memory_that_lies_does_no_harm(t):
+    process = breakpoints(t)
+    for seed in range(1, 21):
+        run(t, process.pid, "qemu", 2 + seed % 5, seed)
+    check(process.alive())
+
+
+suite.main()
