@@ -76,6 +76,7 @@ bool gmr__lua_add(struct gmr__green *green, struct gmr__lua **lua, uint64_t main
             return true;
     if ((*lua)->main_count == MAX_MAINS)
         return false;
+    gmr__green_claim(green, main_state, main_state + LUA_STATE_BYTES);
     (*lua)->mains[(*lua)->main_count] = main_state;
     (*lua)->tids[(*lua)->main_count++] = tid;
     return true;

@@ -18,7 +18,6 @@
 
 #define MAX_COROUTINES 1000000u
 #define MAX_NESTING 64
-#define MAX_SCANNED ((uint64_t)512 << 20) /* a larger mapping is the guest's memory, not QEMU's heap */
 #define MIN_STACK 16384u
 #define PAGE 4096u
 #define BATCH 256
@@ -100,12 +99,6 @@ static int find(struct gmr__green *green, void **state)
     return 1;
 }
 
-static bool is_heap(void *userdata, const struct gmr__map *map)
-{
-    (void)userdata;
-    return (map->path[0] == 0 && map->end - map->start < MAX_SCANNED) || strcmp(map->path, "[heap]") == 0;
-}
-
 static uint64_t stack_end(const struct qemu *qemu, uint64_t stack, uint64_t bytes)
 {
     uint64_t end;
@@ -150,7 +143,7 @@ static void see_words(void *userdata, uint64_t address, const uint64_t *words, s
 static int ahead(struct gmr__green *green, void *state)
 {
     struct qemu *qemu = state;
-    if (qemu->stacks.used > 0 && !gmr__scan_memory(green, is_heap, see_words, qemu))
+    if (qemu->stacks.used > 0 && !gmr__scan_memory(green, gmr__scan_is_heap, see_words, qemu))
         gmr__green_note(green, "memory could not be searched to its end in time: coroutines may be missing");
     if (qemu->cut)
         gmr__green_note(green, "there are more traces of coroutines than can be looked at");

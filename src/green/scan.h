@@ -51,6 +51,8 @@ struct gmr__scan {
 /* scan_sites.c: true if the process calls any routine of the table. */
 bool gmr__scan_find_sites(struct gmr__scan *scan);
 
+/* scan_memory.c: is it likely malloc's? (Not a file's, and not so large that it must be a guest's memory, a database's cache, ...) */
+bool gmr__scan_is_heap(void *userdata, const struct gmr__map *map);
 /* scan_memory.c: calls see() with every present piece of private writable memory in the mappings that
  * wanted() takes (NULL: all). False: the time was used up. */
 bool gmr__scan_memory(struct gmr__green *green, bool (*wanted)(void *userdata, const struct gmr__map *map),

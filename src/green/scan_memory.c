@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "green/scan.h"
 #include "sys/sys.h"
@@ -17,6 +18,7 @@
 #define ENTRIES 8192                /* of the page map at once */
 #define PRESENT ((uint64_t)3 << 62) /* in memory, or swapped out */
 #define MAX_MAPPING ((uint64_t)1 << 40)
+#define MAX_HEAP ((uint64_t)512 << 20)
 
 struct walk {
     struct gmr__green *green;
@@ -71,6 +73,12 @@ static bool see_mapping(struct walk *walk, const struct gmr__map *map)
             return false;
     }
     return run == 0 || see_run(walk, run, map->end);
+}
+
+bool gmr__scan_is_heap(void *userdata, const struct gmr__map *map)
+{
+    (void)userdata;
+    return (map->path[0] == 0 && map->end - map->start < MAX_HEAP) || strcmp(map->path, "[heap]") == 0;
 }
 
 bool gmr__scan_memory(struct gmr__green *green, bool (*wanted)(void *userdata, const struct gmr__map *map),

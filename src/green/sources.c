@@ -12,6 +12,7 @@ const struct gmr__green_source *const gmr__green_sources[] = {
     &gmr__green_source_pth,
     &gmr__green_source_tarantool,
     &gmr__green_source_qemu,
+    &gmr__green_source_lua,
     &gmr__green_source_scan,
     NULL,
 };

@@ -17,6 +17,7 @@ static const struct gmr__green_source *const sources[] = {
     &gmr__green_source_pth,
     &gmr__green_source_tarantool,
     &gmr__green_source_qemu,
+    &gmr__green_source_lua,
     &gmr__green_source_scan,
     NULL,
 };

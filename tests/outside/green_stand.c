@@ -261,6 +261,13 @@ int gmr__green_emit(struct gmr__green *green, const struct gmr__green_thread *th
     return 0;
 }
 
+void gmr__green_claim(struct gmr__green *green, uint64_t stack_low, uint64_t stack_high)
+{
+    (void)green;
+    (void)stack_low;
+    (void)stack_high;
+}
+
 bool gmr__green_known(const struct gmr__green *green, uint64_t address)
 {
     for (size_t i = 0; i < of(green)->count; i++)

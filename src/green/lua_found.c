@@ -1,0 +1,112 @@
+/*
+ * green/lua_found.c - the source of Lua 5.4's coroutines in programs that know nothing of gmr.
+ *
+ * Inspector only. `ahead` looks on the heap for main states, once: Lua allocates a main lua_State and its global_State as one, so that the
+ * first has a pointer to right behind itself, and the second one back. What a state consists of is lua.c's. States that the program itself
+ * told of are the registry's, which comes first and claims them.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "green/green.h"
+#include "green/lua.h"
+#include "green/lua_layout.h"
+#include "green/scan.h"
+
+#define MAX_STATES 256
+
+struct lua_found {
+    struct gmr__green *green;
+    struct gmr__lua *lua;
+    uint64_t states[MAX_STATES];
+    size_t count;
+    bool searched, cut;
+};
+
+static int find(struct gmr__green *green, void **state)
+{
+    uint64_t address;
+    /* New with 5.4: LuaJIT and older releases, whose structs are others, do not have it. */
+    if (gmr__green_symbol(green, NULL, "lua_toclose", &address, NULL) != 0)
+        return 0;
+    struct lua_found *found = calloc(1, sizeof(*found));
+    if (!found)
+        return -ENOMEM;
+    found->green = green;
+    *state = found;
+    return 1;
+}
+
+/* Not one that was closed and whose memory nobody has used since: it has no strings left. */
+static bool is_open(struct gmr__green *green, uint64_t address)
+{
+    uint64_t global = address + LUA_STATE_BYTES, main_state;
+    int32_t strings;
+    return gmr__green_read(green, global + LUA_GLOBAL_MAIN, &main_state, sizeof(main_state)) == 0 &&
+           main_state == address &&
+           gmr__green_read(green, global + LUA_GLOBAL_STRINGS, &strings, sizeof(strings)) == 0 && strings > 0;
+}
+
+static void see_words(void *userdata, uint64_t address, const uint64_t *words, size_t count)
+{
+    struct lua_found *found = userdata;
+    for (size_t i = 0; i < count; i++) {
+        uint64_t state = address + i * 8 - LUA_STATE_GLOBAL;
+        if (words[i] != state + LUA_STATE_BYTES || !is_open(found->green, state))
+            continue;
+        if (found->count < MAX_STATES)
+            found->states[found->count++] = state;
+        else
+            found->cut = true;
+    }
+}
+
+static int ahead(struct gmr__green *green, void *state)
+{
+    struct lua_found *found = state;
+    if (!found->searched && !gmr__scan_memory(green, gmr__scan_is_heap, see_words, found))
+        gmr__green_note(green, "memory could not be searched to its end in time: Lua states may be missing");
+    if (found->cut && !found->searched)
+        gmr__green_note(green, "of the Lua states only the first %d are read", MAX_STATES);
+    for (size_t i = 0; !found->searched && i < found->count; i++)
+        if (!gmr__green_known(green, found->states[i]))
+            gmr__lua_add(green, &found->lua, found->states[i], 0);
+    found->searched = true;
+    if (found->lua)
+        gmr__lua_ahead(green, found->lua);
+    return 0;
+}
+
+static int collect(struct gmr__green *green, void *state)
+{
+    struct lua_found *found = state;
+    if (found->lua)
+        gmr__lua_collect(green, found->lua);
+    return 0;
+}
+
+static int finish(struct gmr__green *green, void *state)
+{
+    struct lua_found *found = state;
+    return found->lua ? gmr__lua_finish(green, found->lua) : 0;
+}
+
+static void release(void *state)
+{
+    struct lua_found *found = state;
+    if (!found)
+        return;
+    gmr__lua_free(found->lua);
+    free(found);
+}
+
+const struct gmr__green_source gmr__green_source_lua = {
+    .name = "lua",
+    .find = find,
+    .ahead = ahead,
+    .collect = collect,
+    .finish = finish,
+    .release = release,
+    .together = true,
+};
