@@ -21,9 +21,12 @@
 #define MIN_STACK 16384u
 #define PAGE 4096u
 #define BATCH 256
+#define SITES 251
 #define TOP_WORDS 16 /* of the stack's outer end */
 
 enum { ENTRY = 0, ARGUMENT = 8, CALLER = 16, SCHEDULED = 48, STACK = 88, STACK_BYTES = 96, JMP_BUF = 104, BYTES = 168 };
+
+enum site { SITE_NONE, SITE_CALL, SITE_CALL_BY_NAME }; /* what stands before a return address */
 
 struct coroutine {
     uint64_t address;
@@ -43,7 +46,10 @@ struct qemu {
     struct gmr__addrmap running;  /* stack -> the OS thread on it */
     struct gmr__addrmap emitted;  /* stacks */
     struct gmr__addrmap leaders;
-    uint64_t sites[16]; /* return addresses seen to be some: few places switch */
+    struct {
+        uint64_t pc;
+        enum site is;
+    } sites[SITES];
     uint64_t reason_address;
     char reason[32];
     bool cut;
@@ -157,16 +163,24 @@ static uint64_t word(const unsigned char *bytes, unsigned offset)
     return value;
 }
 
-static bool is_site(struct qemu *qemu, uint64_t pc)
+/* Kept, since coroutines share few of them and each costs system calls. */
+static enum site site_at(struct qemu *qemu, uint64_t pc)
 {
-    const size_t sites = sizeof(qemu->sites) / sizeof(qemu->sites[0]);
-    for (size_t i = 0; i < sites; i++)
-        if (qemu->sites[i] == pc)
-            return pc != 0;
-    if (!gmr__green_is_return_address(qemu->green, pc))
-        return false;
-    qemu->sites[pc / 2 % sites] = pc;
-    return true;
+    size_t slot = pc % SITES;
+    if (qemu->sites[slot].pc == pc)
+        return qemu->sites[slot].is;
+    unsigned char code[5];
+    int32_t distance;
+    enum site is = gmr__green_is_return_address(qemu->green, pc) ? SITE_CALL : SITE_NONE;
+    if (is == SITE_CALL && gmr__green_read(qemu->green, pc - sizeof(code), code, sizeof(code)) == 0 &&
+        code[0] == 0xe8) {
+        memcpy(&distance, code + 1, sizeof(distance));
+        if (gmr__green_is_code(qemu->green, pc + (uint64_t)(int64_t)distance))
+            is = SITE_CALL_BY_NAME;
+    }
+    qemu->sites[slot].pc = pc;
+    qemu->sites[slot].is = is;
+    return is;
 }
 
 /* The registers in a sigjmp_buf; false unless it is one whose stack pointer lies in the stack. */
@@ -182,7 +196,7 @@ static bool saved_regs(struct qemu *qemu, const unsigned char *bytes, uint64_t l
         regs->valid |= 1ull << order[i];
     }
     uint64_t sp = regs->value[7];
-    return sp > low && sp < high && sp % 8 == 0 && is_site(qemu, regs->value[16]);
+    return sp > low && sp < high && sp % 8 == 0 && site_at(qemu, regs->value[16]) != SITE_NONE;
 }
 
 /*
@@ -191,16 +205,11 @@ static bool saved_regs(struct qemu *qemu, const unsigned char *bytes, uint64_t l
  */
 static bool is_idle(struct qemu *qemu, const struct coroutine *coroutine)
 {
-    unsigned char code[5];
-    for (unsigned i = TOP_WORDS; coroutine->has_top && i-- > 0;)
-        if (is_site(qemu, coroutine->top[i])) {
-            uint64_t site = coroutine->top[i];
-            int32_t distance;
-            if (gmr__green_read(qemu->green, site - sizeof(code), code, sizeof(code)) != 0 || code[0] != 0xe8)
-                return false;
-            memcpy(&distance, code + 1, sizeof(distance));
-            return gmr__green_is_code(qemu->green, site + (uint64_t)(int64_t)distance);
-        }
+    for (unsigned i = TOP_WORDS; coroutine->has_top && i-- > 0;) {
+        enum site is = site_at(qemu, coroutine->top[i]);
+        if (is != SITE_NONE)
+            return is == SITE_CALL_BY_NAME;
+    }
     return false;
 }
 
@@ -271,7 +280,7 @@ static void emit(struct qemu *qemu, const struct coroutine *coroutine)
         thread.regs.valid = 0;
     } else if (thread.parent != 0) {
         thread.wait_reason = "a coroutine that it entered";
-    } else if (is_idle(qemu, coroutine)) {
+    } else if (word(bytes, SCHEDULED) == 0 && is_idle(qemu, coroutine)) {
         thread.idle = true;
         thread.entry = thread.argument = 0; /* of what it did before */
         thread.has_argument = false;
