@@ -45,6 +45,9 @@ int gmr__fail(enum gmr__exit code, const char *next_step, const char *format, ..
     __attribute__((format(printf, 3, 4)));
 void gmr__note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* What a process says of itself, for a terminal: the bytes of control characters become question marks. */
+void gmr__tame(char *text);
+
 /* Prints a help page on standard output; GMR__EXIT_OUTPUT if that fails. */
 int gmr__print(const char *text);
 /* Prints the usage line of a subcommand on standard error. Returns GMR__EXIT_USAGE. */

@@ -44,6 +44,7 @@ static void look_at_tracer(struct patient *patient)
         return;
     patient->traced = true;
     gmr__process_name(patient->status.tracer, name, sizeof(name));
+    gmr__tame(name);
     gmr__doctor_bad("end the tracer, or use its own means; a process with libgmr still reports of itself by signals",
                     "it is being traced by process %d (%s): there can be only one tracer", (int)patient->status.tracer,
                     name);

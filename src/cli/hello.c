@@ -14,6 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cli/cli.h"
 #include "report/client.h"
 
 #define ANSWER_MAX_BYTES 65536
@@ -22,9 +23,7 @@ static void take_text(json_t *map, const char *key, char *to, size_t cap)
 {
     const char *text = json_string_value(json_object_get(map, key));
     snprintf(to, cap, "%s", text ? text : "");
-    for (char *at = to; *at; at++) /* it goes to a terminal */
-        if ((unsigned char)*at < ' ' || *at == 0x7f)
-            *at = '?';
+    gmr__tame(to);
 }
 
 /* "signal USR2, file /etc/x.touch, socket" */
@@ -48,9 +47,7 @@ static void take_triggers(json_t *map, struct gmr__hello *hello)
         used += (size_t)snprintf(hello->triggers + used, sizeof(hello->triggers) - used, "%s%s%s%s", used ? ", " : "",
                                  text, *detail ? " " : "", detail);
     }
-    for (char *at = hello->triggers; *at; at++)
-        if ((unsigned char)*at < ' ' || *at == 0x7f)
-            *at = '?';
+    gmr__tame(hello->triggers);
 }
 
 static int parse(const char *json, size_t bytes, struct gmr__hello *hello)

@@ -78,6 +78,7 @@ static int add_row(void *userdata, const char *path, pid_t pid)
     row->pid = pid;
     row->status = fd < 0 ? fd : gmr__hello_ask(fd, deadline_ns, &row->hello);
     gmr__process_name(pid, row->name, sizeof(row->name));
+    gmr__tame(row->name);
     return 0;
 }
 
@@ -171,9 +172,7 @@ int gmr__cmd_trigger(int argc, char **argv)
     if (got < 0)
         return cannot_trigger(&process, (int)got);
     answer[strcspn(answer, "\n")] = '\0';
-    for (char *at = answer; *at; at++)
-        if ((unsigned char)*at < ' ' || *at == 0x7f)
-            *at = '?';
+    gmr__tame(answer);
     if (strncmp(answer, "error ", 6) == 0)
         return gmr__fail(GMR__EXIT_NOT_POSSIBLE, NULL, "process %d (%s): %s", (int)process.pid, process.comm,
                          answer + 6);

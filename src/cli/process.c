@@ -36,6 +36,7 @@ static int parse_stat(const char *text, struct gmr__process *process)
         bytes = sizeof(process->comm) - 1;
     memcpy(process->comm, open + 1, bytes);
     process->comm[bytes] = '\0';
+    gmr__tame(process->comm); /* only messages show it */
     int got = sscanf(close + 1, " %c %d %*d %*d %*d %*d %u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %u %*d %llu",
                      &process->state, &parent, &flags, &process->threads, &process->start_ticks);
     if (got < 5)

@@ -26,6 +26,12 @@ static void value_text(struct gmr__buf *line, const json_t *value)
         gmr__buf_char(line, '?');
 }
 
+static void string_text(struct gmr__buf *line, const char *text, const char *otherwise)
+{
+    text = text ? text : otherwise;
+    gmr__buf_text(line, text, strlen(text));
+}
+
 static void member_text(struct gmr__buf *line, const json_t *object, const char *key)
 {
     value_text(line, json_object_get(object, key));
@@ -121,7 +127,7 @@ static void put_detail(struct gmr_writer *w, const json_t *process)
     gmr__buf_str(&line, "  ");
     member_text(&line, process, "pid");
     gmr__buf_column(&line, 11);
-    gmr__buf_str(&line, start ? start : "-");
+    string_text(&line, start, "-");
     gmr__buf_column(&line, 33);
     member_text(&line, process, "threads");
     gmr__buf_column(&line, 42);
@@ -255,7 +261,7 @@ static void modules_text(struct gmr_writer *w, const json_t *modules)
         gmr__buf_char(&line, '-');
         member_text(&line, module, "end");
         gmr__buf_column(&line, 31);
-        gmr__buf_str(&line, build_id ? build_id : "-");
+        string_text(&line, build_id, "-");
         gmr__buf_column(&line, 73);
         member_text(&line, module, "path");
         if (gmr__stored_true(module, "deleted"))

@@ -28,6 +28,20 @@ int gmr__fail(enum gmr__exit code, const char *next_step, const char *format, ..
     return (int)code;
 }
 
+void gmr__tame(char *text)
+{
+    unsigned char before = 0;
+    for (; *text; text++) {
+        unsigned char c = (unsigned char)*text;
+        bool upper = before == 0xc2 && c >= 0x80 && c < 0xa0; /* U+0080 to U+009F */
+        if (upper)
+            text[-1] = '?';
+        if (c < ' ' || c == 0x7f || upper)
+            *text = '?';
+        before = c;
+    }
+}
+
 void gmr__note(const char *format, ...)
 {
     va_list arguments;

@@ -26,9 +26,10 @@ void gmr__raw_text(struct gmr_writer *w, const char *text)
         }
         char escaped[8];
         gmr__raw(w, text + from, at - from);
-        snprintf(escaped, sizeof(escaped), "\\x%02x", (unsigned char)text[at]);
+        snprintf(escaped, sizeof(escaped), "\\x%02x", bytes ? (unsigned)code_point : (unsigned char)text[at]);
         gmr__raw(w, escaped, strlen(escaped));
-        from = ++at;
+        at += bytes ? bytes : 1;
+        from = at;
     }
     gmr__raw(w, text + from, at - from);
 }

@@ -102,8 +102,7 @@ static size_t utf8_length(const unsigned char *text, size_t left)
     }
     bool overlong = (text[0] == 0xe0 && text[1] < 0xa0) || (text[0] == 0xf0 && text[1] < 0x90);
     bool beyond = (text[0] == 0xed && text[1] > 0x9f) || (text[0] == 0xf4 && text[1] > 0x8f);
-    bool control = text[0] == 0xc2 && text[1] < 0xa0;
-    return overlong || beyond || control ? 0 : n;
+    return overlong || beyond ? 0 : n;
 }
 
 void gmr__buf_text(struct gmr__buf *buf, const char *bytes, size_t count)
@@ -111,6 +110,10 @@ void gmr__buf_text(struct gmr__buf *buf, const char *bytes, size_t count)
     for (size_t i = 0; i < count;) {
         unsigned char c = (unsigned char)bytes[i];
         size_t n = c >= 0x80 ? utf8_length((const unsigned char *)bytes + i, count - i) : c >= ' ' && c != 0x7f;
+        if (n == 2 && c == 0xc2 && (unsigned char)bytes[i + 1] < 0xa0) { /* U+0080 to U+009F */
+            c = (unsigned char)bytes[++i];
+            n = 0;
+        }
         if (n) {
             gmr__buf_bytes(buf, bytes + i, n);
             i += n;

@@ -17,6 +17,7 @@
 #include "sys/sys.h"
 
 #define MAX_IMAGE_BYTES (UINT64_C(256) << 20)
+#define MAX_VDSO_BYTES (UINT64_C(1) << 20) /* it is a few pages; a core may claim any size */
 #define PAGE UINT64_C(4096)
 
 static bool same_inode(const struct gmr__module_data *m, int fd)
@@ -115,9 +116,10 @@ static struct gmr__elf_file *from_named_files(struct gmr__module_data *m)
 /* The file's image from what is mapped: enough for call-frame information and dynamic symbols. */
 static struct gmr__elf_file *from_memory(struct gmr__module_data *m)
 {
-    uint64_t bytes = 0;
+    uint64_t bytes = 0, sections_end;
     if (!m->has_header)
         return NULL;
+    bool vdso = strcmp(m->path, "[vdso]") == 0;
     for (unsigned i = 0; i < m->header.phdr_count; i++) {
         const Elf64_Phdr *p = &m->header.phdrs[i];
         uint64_t end;
@@ -127,9 +129,9 @@ static struct gmr__elf_file *from_memory(struct gmr__module_data *m)
             return NULL;
         bytes = end > bytes ? end : bytes;
     }
-    if (strcmp(m->path, "[vdso]") == 0) /* its section headers are mapped, too */
+    if (vdso) /* its section headers are mapped, too */
         bytes = m->module.end - m->module.start;
-    if (bytes < sizeof(Elf64_Ehdr))
+    if (bytes < sizeof(Elf64_Ehdr) || (vdso && bytes > MAX_VDSO_BYTES))
         return NULL;
     unsigned char *image = calloc(1, bytes);
     if (!image)
@@ -139,7 +141,7 @@ static struct gmr__elf_file *from_memory(struct gmr__module_data *m)
         const Elf64_Phdr *p = &m->header.phdrs[i];
         if (p->p_type != PT_LOAD || (p->p_flags & PF_W))
             continue;
-        uint64_t count = strcmp(m->path, "[vdso]") == 0 ? bytes : p->p_filesz;
+        uint64_t count = vdso ? bytes : p->p_filesz;
         for (uint64_t at = 0; at < count && p->p_offset + at < bytes; at += PAGE) {
             uint64_t part = count - at < PAGE ? count - at : PAGE;
             part = bytes - p->p_offset - at < part ? bytes - p->p_offset - at : part;
@@ -153,7 +155,8 @@ static struct gmr__elf_file *from_memory(struct gmr__module_data *m)
     }
     Elf64_Ehdr *ehdr = (Elf64_Ehdr *)image;
     *ehdr = m->header.ehdr;
-    if (ehdr->e_shoff + (uint64_t)ehdr->e_shnum * sizeof(Elf64_Shdr) > bytes)
+    if (__builtin_add_overflow(ehdr->e_shoff, (uint64_t)ehdr->e_shnum * sizeof(Elf64_Shdr), &sections_end) ||
+        sections_end > bytes)
         ehdr->e_shoff = ehdr->e_shnum = ehdr->e_shstrndx = 0;
     return gmr__elf_file_image(image, bytes);
 }

@@ -10,21 +10,41 @@
 static const char rule[] = "========================================================================";
 static const char bars[] = "||||||||||||||||||||||||||||||||||||||||||||||||||||||||||||||||||||||||";
 
+/* A newline of a text that is laid out already, or of a style. */
+static void plain_newline(struct gmr_writer *w)
+{
+    gmr__out(w, "\n", 1);
+}
+
+/* What is between the values comes from outside, too: a program may be hostile, and so may a stored report. */
+static void laid_out(struct gmr_writer *w, const char *text, size_t count)
+{
+    gmr__escape_piece(w, GMR__ESCAPE_TEXT, text, count, plain_newline);
+}
+
+/* The last piece of raw text may have ended within a character. */
+static void end_raw(struct gmr_writer *w)
+{
+    if (w->raw_open)
+        gmr__escape_end(w, GMR__ESCAPE_TEXT);
+    w->raw_open = false;
+}
+
+void gmr__text_style(struct gmr_writer *w, int which)
+{
+    laid_out(w, w->style[which], gmr__strlen(w->style[which]));
+    gmr__escape_end(w, GMR__ESCAPE_TEXT);
+}
+
 /* Ends the line before, if any, and indents. */
 void gmr__text_line(struct gmr_writer *w, unsigned indent)
 {
+    end_raw(w);
     if (w->any_line)
         gmr__out(w, "\n", 1);
     w->any_line = true;
-    w->raw_open = false;
     for (; indent; indent--)
-        gmr__out_str(w, w->style[STYLE_INDENT]);
-}
-
-static void style(struct gmr_writer *w, int which)
-{
-    const char *text = w->style[which];
-    gmr__out_str(w, text);
+        gmr__text_style(w, STYLE_INDENT);
 }
 
 /* Code points, as Python counts them: bytes that begin one. */
@@ -83,6 +103,7 @@ static void text_section_begin(struct gmr_writer *w, const struct gmr__section_h
 
 static void text_section_end(struct gmr_writer *w, enum gmr__status status, const char *reason, const char *next_step)
 {
+    end_raw(w);
     if (status != GMR__OK) {
         gmr__text_line(w, 0);
         gmr__out_str(w, "[");
@@ -105,11 +126,11 @@ static void keyed_line(struct gmr_writer *w, const char *key, int before, int se
 {
     if (before >= 0 && (w->style_set & 1u << before)) {
         gmr__text_line(w, 0);
-        style(w, before);
+        gmr__text_style(w, before);
     }
     gmr__text_line(w, w->depth);
     gmr__escape_whole(w, GMR__ESCAPE_TEXT, key);
-    style(w, separator);
+    gmr__text_style(w, separator);
 }
 
 static void text_begin(struct gmr_writer *w, const char *key, enum gmr__container container)
@@ -119,7 +140,7 @@ static void text_begin(struct gmr_writer *w, const char *key, enum gmr__containe
         keyed_line(w, key, map ? STYLE_BEFORE_DICT : STYLE_BEFORE_LIST, map ? STYLE_DICT_SEP : STYLE_LIST_SEP);
     } else if (map && w->depth > 0) {
         gmr__text_line(w, w->depth);
-        style(w, STYLE_ANON_DICT);
+        gmr__text_style(w, STYLE_ANON_DICT);
     }
 }
 
@@ -173,7 +194,9 @@ static void text_raw(struct gmr_writer *w, const char *text, size_t count)
         gmr__out(w, "\n", 1);
     w->any_line = true;
     w->raw_open = text[count - 1] != '\n';
-    gmr__out(w, text, w->raw_open ? count : count - 1);
+    laid_out(w, text, w->raw_open ? count : count - 1);
+    if (!w->raw_open)
+        gmr__escape_end(w, GMR__ESCAPE_TEXT);
 }
 
 size_t gmr__scalar_text(const struct gmr__scalar *value, char *to)

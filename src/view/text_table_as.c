@@ -73,7 +73,7 @@ void gmr__text_table_begin(struct gmr_writer *w, const char *key)
     if (key && !w->flat_table) {
         gmr__text_line(w, w->depth);
         gmr__escape_whole(w, GMR__ESCAPE_TEXT, key);
-        gmr__out_str(w, w->style[STYLE_DICT_SEP]);
+        gmr__text_style(w, STYLE_DICT_SEP);
     }
     gmr__text_line(w, w->flat_table ? 0 : w->depth + 1);
     row(w, NULL);

@@ -204,6 +204,7 @@ const char *gmr__status_name(enum gmr__status status);
 
 /* text_as.c: also for tables. */
 void gmr__text_line(struct gmr_writer *w, unsigned indent);
+void gmr__text_style(struct gmr_writer *w, int which); /* one of STYLE_*, escaped */
 void gmr__text_banner(struct gmr_writer *w, const char *title);
 /* text_table_as.c */
 void gmr__text_table_begin(struct gmr_writer *w, const char *key);

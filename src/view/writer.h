@@ -106,7 +106,9 @@ int gmr__doc_end(struct gmr_writer *w, const struct gmr__doc *doc, const struct 
 int gmr__section_begin(struct gmr_writer *w, const struct gmr__section_head *head);
 /* Closes whatever is still open (then status becomes at least PARTIAL). reason, next_step: NULL or a sentence. */
 int gmr__section_end(struct gmr_writer *w, enum gmr__status status, const char *reason, const char *next_step);
-/* Within a section of a text report: bytes that are laid out already. Ignored by JSON and XML. */
+/* Within a section of a text report: text that is laid out already; a character may be cut by a piece's end. Control characters but newline
+ * and tab, and what isn't UTF-8, come out escaped. Newlines are obeyed, so that names within it must have none: gmr__buf_text,
+ * gmr__raw_text. Ignored by JSON and XML. */
 int gmr__raw(struct gmr_writer *w, const char *text, size_t count);
 /* Wire only: the place where the other half fills in a section of its own ("package", "configuration", "own"). */
 int gmr__slot(struct gmr_writer *w, const char *name);

@@ -4,6 +4,7 @@ import json
 import pathlib
 import random
 import re
+import shutil
 import signal
 
 import validate
@@ -207,6 +208,58 @@ def members_of_the_wrong_type_do_no_harm(t):
                 validate.etree.fromstring(output.encode())
             else:
                 check("End of Guru Meditation" in output and "\x1b" not in output, path)
+
+
+def poisoned(value, poison):
+    """Every string in it, and every name of the program's own, with what a terminal would obey."""
+    if isinstance(value, dict):
+        return {key: poisoned(inner, poison) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [poisoned(inner, poison) for inner in value]
+    return value + poison if isinstance(value, str) else value
+
+
+@suite.test
+def no_string_of_a_report_controls_the_terminal(t):
+    source = document(
+        threads=[{"id": 1, "name": "a", "state": "sleeping", "syscall": "ppoll", "wait_channel": "w", "stack": 0}, {"id": 2, "name": "b", "problem": "p"}],
+        green_threads=[{"id": 1, "kind": "k", "name": "n", "state": "waiting", "wait_reason": "x", "stack": 0, "problem": "p",
+                        "entry": {"function": "f"}, "created_by": [{"function": "c"}]}],
+        stacks=[{"frames": [{"pc": "0x1", "function": "f", "module": "/m", "file": "a.c", "line": 1, "source": "x", "language": "l"}], "end": "e"}],
+        processes=[{"pid": 1, "parent_pid": 0, "uids": {"real": "r", "effective": "e", "saved": 0}, "username": "u", "command": ["a", "b"], "state": "s",
+                    "start_time": "2026", "threads": "t", "memory": {"rss": "x", "virtual": "y"}}],
+        limits={"files": {"soft": "s", "hard": "h", "unit": "u"}},
+        open_files={"count": "c", "descriptors": [{"fd": 1, "target": "t"}, {"fd": 2, "socket": {"type": "t", "local": "l", "remote": "r", "state": "s", "path": "p"}}]},
+        modules=[{"path": "/m", "start": "0x1", "end": "0x2", "build_id": "ab", "deleted": True}],
+        resources={"memory": {"rss": "x"}}, configuration={"default": {"a": "b"}}, sections={"S": {"a": ["b"]}}, other={"k": "v"})
+    source["report"].update({"host": "h", "sections": [{"name": "modules", "status": "failed", "reason": "r", "next_step": "n"}]})
+    for poison in ("\x1b[31m", "\x07\r\b\x7f", "\x9b31m\x85"):
+        changed = poisoned(source, poison) | {"schema": "gmr-report/1"}
+        changed["sections"]["T" + poison] = {"k" + poison: {"l" + poison: 1}}
+        text = show(t, json.dumps(changed))
+        found = re.findall(r".*[^\n\t -~].*", text)
+        check(not found, repr(poison), [repr(line) for line in found])
+        for word in ("2026", "ab", "/m"):
+            check(word + "\\x%02x" % ord(poison[0]) in text, word, text)
+    shown = show(t, json.dumps(poisoned(source, "\n\n==== Forged") | {"schema": "gmr-report/1"}))
+    tables = [line for line in shown.split("\n") if "0x1" in line or "2026" in line]
+    check(tables and all("\\x0a" in line for line in tables), tables)
+
+
+@suite.test
+def no_name_of_a_process_controls_the_terminal(t):
+    program = t.tmp / "\x1b[31m\x9b\x07\n"
+    shutil.copy("/usr/bin/sleep", program)
+    process = t.spawn([str(program), "1000"])
+    t.wait(lambda: "nanosleep" in pathlib.Path(f"/proc/{process.pid}/wchan").read_text() or b"1000" in pathlib.Path(f"/proc/{process.pid}/cmdline").read_bytes(),
+           "the program to run", alive=process)
+    result = t.gmr("report", process.pid)
+    found = re.findall(r".*[^\n\t -~].*", result.stdout)
+    check(result.returncode in (0, 1) and not found, result.stderr, [repr(line) for line in found])
+    for command in ("list", "doctor"):
+        other = t.gmr(command, *([process.pid] if command == "doctor" else []))
+        check(not re.search(r"[^\n\t -~]", other.stdout + other.stderr), command, repr(other.stdout), repr(other.stderr))
+    check(result.stdout.count("\\x1b[31m\\x") >= 3, "it is not named in threads, processes and modules:", result.stdout)
 
 
 @suite.test

@@ -19,5 +19,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     gmr__doc_end(w, NULL, NULL);
     if (w->view == GMR_VIEW_JSON)
         fuzz_check_json(w->error);
+    else if (w->view == GMR_VIEW_TEXT)
+        fuzz_check_text();
     return 0;
 }

@@ -22,5 +22,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     gmr__writer_flush(w);
     if (begun && view == GMR_VIEW_JSON)
         fuzz_check_json(w->error);
+    else if (view == GMR_VIEW_TEXT)
+        fuzz_check_text();
     return 0;
 }

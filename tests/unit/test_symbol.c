@@ -113,6 +113,56 @@ static void headers_that_lie(void **state)
     }
 }
 
+/* What a core's headers say of a vdso: one page is there, and gigabytes are claimed. */
+static unsigned vdso_reads;
+
+static int read_vdso(const struct gmr__snapshot *snapshot, uint64_t address, void *to, size_t bytes)
+{
+    static unsigned char page[4096];
+    uint64_t start = snapshot->maps[0].start;
+    Elf64_Phdr load = {.p_type = PT_LOAD, .p_flags = PF_R | PF_X, .p_filesz = 4096, .p_memsz = (uint64_t)1 << 40};
+    Elf64_Ehdr header = {.e_ident = {0x7f, 'E', 'L', 'F', ELFCLASS64, 1, 1},
+                         .e_type = ET_DYN,
+                         .e_machine = gmr__arch_elf_machine,
+                         .e_phoff = sizeof(header),
+                         .e_phentsize = sizeof(load),
+                         .e_phnum = 1,
+                         .e_shoff = UINT64_MAX - 64,
+                         .e_shnum = 2};
+    memcpy(page, &header, sizeof(header));
+    memcpy(page + sizeof(header), &load, sizeof(load));
+    vdso_reads++;
+    if (address < start || address - start >= sizeof(page) || bytes > sizeof(page) - (address - start))
+        return -EFAULT;
+    memcpy(to, page + (address - start), bytes);
+    return 0;
+}
+
+static void a_vdso_that_claims_gigabytes_is_left_alone(void **state)
+{
+    struct gmr__snapshot *snapshot = gmr__snapshot_new(0);
+    struct gmr__map *map = snapshot ? gmr__snapshot_alloc(snapshot, sizeof(*map)) : NULL;
+    assert_non_null(map);
+    for (int huge = 0; huge < 2; huge++) {
+        *map = (struct gmr__map){.start = 0x7f0000000000,
+                                 .end = 0x7f0000000000 + (huge ? 0x106000000 : 0x2000),
+                                 .read = true,
+                                 .exec = true,
+                                 .path = "[vdso]"};
+        snapshot->maps = map;
+        snapshot->map_count = 1;
+        snapshot->read_live = read_vdso;
+        struct gmr__modules *modules = gmr__modules_new(snapshot);
+        assert_non_null(modules);
+        assert_int_equal(gmr__modules_count(modules), 1);
+        vdso_reads = 0;
+        assert_int_equal(gmr__module_found(gmr__modules_at(modules, 0)), !huge);
+        assert_in_range(vdso_reads, 0, 1000);
+        gmr__modules_free(modules);
+    }
+    gmr__snapshot_free(snapshot);
+}
+
 /* --------------------------------------------------------------------------------- this process */
 
 static int read_self(const struct gmr__snapshot *snapshot, uint64_t address, void *to, size_t bytes)
@@ -294,8 +344,14 @@ static void cache_is_used(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(demangles),    cmocka_unit_test(demangling_is_bounded),    cmocka_unit_test(headers_that_lie),
-        cmocka_unit_test(finds_itself), cmocka_unit_test(source_lines), cmocka_unit_test(cache_is_safe_to_corrupt), cmocka_unit_test(cache_is_used),
+        cmocka_unit_test(demangles),
+        cmocka_unit_test(demangling_is_bounded),
+        cmocka_unit_test(headers_that_lie),
+        cmocka_unit_test(a_vdso_that_claims_gigabytes_is_left_alone),
+        cmocka_unit_test(finds_itself),
+        cmocka_unit_test(source_lines),
+        cmocka_unit_test(cache_is_safe_to_corrupt),
+        cmocka_unit_test(cache_is_used),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -449,6 +449,37 @@ static int feed(struct gmr_writer *to, const unsigned char *bytes, size_t count,
     return gmr__wire_finish(in, NULL);
 }
 
+/* Text that is laid out already, and a program's own style, bring no terminal escapes; a character cut between two pieces is one. */
+static void what_is_laid_out_cannot_control_a_terminal(void **state)
+{
+    (void)state;
+    struct gmr__section_head head = {
+        .name = "own",
+        .title = "own",
+        .shape = GMR__SHAPE_MAP,
+        .flags = GMR__SECTION_OWN,
+        .style = {.indent_str = "\x1b[", .key_sep = "\x9b=", .dict_sep = "\r:\n", .before_dict = "\b"}};
+    static const char raw[] = "a\x1b]0;x\x07\x7f\xc2\x9b\xff\tb \xc3\xa9\n";
+    for (size_t piece = 1; piece <= sizeof(raw); piece++) {
+        struct gmr_writer *w = start(GMR_VIEW_TEXT);
+        gmr__doc_begin(w, &(struct gmr__doc){0});
+        gmr__section_begin(w, &head);
+        for (size_t at = 0; at < sizeof(raw) - 1; at += piece)
+            gmr__raw(w, raw + at, sizeof(raw) - 1 - at < piece ? sizeof(raw) - 1 - at : piece);
+        gmr__raw(w, "cut \xc3", 5);
+        gmr_begin_map(w, "m");
+        gmr_put_int(w, "k", 1);
+        gmr_end_map(w);
+        gmr__raw(w, "end \xe2\x82", 6);
+        end_doc(w);
+        const char *got = text(w);
+        assert_non_null(strstr(got, "a\\x1b]0;x\\x07\\x7f\\x9b\\xff\tb \xc3\xa9\ncut "
+                                    "\\xc3\n\\x08\nm\\x0d:\n\n\\x1b[k\\x9b=1\nend \\xe2\\x82\n="));
+        for (; *got; got++)
+            assert_true((unsigned char)*got >= 0x20 || *got == '\n' || *got == '\t');
+    }
+}
+
 static void the_wire_carries_everything_in_pieces_of_any_size(void **state)
 {
     (void)state;
@@ -584,6 +615,7 @@ int main(void)
         cmocka_unit_test(not_a_number_is_a_string_in_json),
         cmocka_unit_test(formats_are_as_printf_has_them),
         cmocka_unit_test(unknown_conversions_end_the_format),
+        cmocka_unit_test(what_is_laid_out_cannot_control_a_terminal),
         cmocka_unit_test(the_wire_carries_everything_in_pieces_of_any_size),
         cmocka_unit_test(a_stream_cut_anywhere_still_makes_a_whole_document),
         cmocka_unit_test(garbage_on_the_wire_does_no_harm),
