@@ -21,6 +21,7 @@ struct gmr__core_info {
     bool has_address;
     uint64_t signal_address;
     uint64_t entry;   /* of the executable, as loaded */
+    uint64_t random;  /* AT_RANDOM */
     size_t cut_bytes; /* missing at the end of the file */
 };
 

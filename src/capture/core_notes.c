@@ -110,6 +110,8 @@ static void take_auxv(struct gmr__core *core, struct gmr__core_notes *notes, con
             notes->vdso = entry.a_un.a_val;
         else if (entry.a_type == AT_ENTRY)
             core->info.entry = entry.a_un.a_val;
+        else if (entry.a_type == AT_RANDOM)
+            core->info.random = entry.a_un.a_val;
     }
 }
 

@@ -149,6 +149,8 @@ int gmr__green_pointer_guard(struct gmr__green *green, uint64_t *guard)
 {
     char path[64];
     uint64_t auxv[64];
+    if (!green->read_pid && green->snapshot->random)
+        return gmr__green_read(green, green->snapshot->random + 8, guard, sizeof(*guard));
     if (!green->read_pid)
         return -ENOTSUP;
     snprintf(path, sizeof(path), "/proc/%d/auxv", (int)green->read_pid);

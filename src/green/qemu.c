@@ -64,15 +64,15 @@ static bool is_qemu(struct gmr__green *green)
            gmr__green_symbol(green, "", "qemu_aio_coroutine_enter", &enter, NULL) == 0;
 }
 
-/* What could be a coroutine's stack: writable, of nobody's file, and what is below can't be touched. */
+/* What could be a coroutine's stack: writable, of nobody's file, and what is below is no stack: a guard page, which a core that
+ * gdb wrote calls readable. */
 static void find_stacks(struct qemu *qemu)
 {
     const struct gmr__snapshot *snapshot = gmr__green_snapshot(qemu->green);
     for (size_t i = 0; i < snapshot->map_count; i++) {
         const struct gmr__map *map = &snapshot->maps[i], *below = i ? map - 1 : NULL;
         if (!map->read || !map->write || map->exec || map->shared || map->path[0] ||
-            map->end - map->start < MIN_STACK ||
-            (below && below->end == map->start && (below->read || below->write || below->exec)))
+            map->end - map->start < MIN_STACK || (below && below->end == map->start && (below->write || below->exec)))
             continue;
         uint64_t stack = map->start - PAGE;
         if (!gmr__addrmap_put(&qemu->stacks, stack, map->end))

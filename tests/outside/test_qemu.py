@@ -1,8 +1,10 @@
 """QEMU's coroutines in Debian's qemu-io: which there are, what state they are in, their stacks."""
 import fcntl
+import json
 import os
 import pathlib
 import shutil
+import subprocess
 
 from common import Skip, check, suite
 from source import run
@@ -95,6 +97,20 @@ def the_one_that_runs_and_who_entered_it(t):
     leader, = [x for x in document["green_threads"] if x.get("name") == "leader"]
     functions = [frame.get("function") for frame in document["stacks"][leader["stack"]]["frames"]]
     check("__libc_start_main" in " ".join(map(str, functions)), functions)
+
+
+@suite.test
+def from_a_core(t):
+    if not shutil.which("gcore"):
+        raise Skip("there is no gcore (gdb)")
+    process = breakpoints(t)
+    result = subprocess.run(["gcore", "-o", t.tmp / "core", str(process.pid)], capture_output=True, text=True, timeout=120,
+                            check=False, stdin=subprocess.DEVNULL)
+    check(result.returncode == 0, result.stdout, result.stderr)
+    result = t.gmr("core", t.tmp / f"core.{process.pid}", "--format", "json")
+    green = json.loads(result.stdout)["green_threads"]
+    check(sorted(bool(x.get("idle")) for x in green) == [False] * 3 + [True], green)
+    check({x["kind"] for x in green} == {"QEMU coroutine"}, green)
 
 
 @suite.test
