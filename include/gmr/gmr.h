@@ -92,17 +92,17 @@ struct gmr_options {
     const char *product;
     const char *version;
 
-    const char *service;        /* name in report files and `gmr list`; default: the executable's name   GMR_SERVICE */
-    int signal;                 /* default SIGUSR2; GMR_SIGNAL_NONE: none                                   GMR_SIGNAL */
-    unsigned flags;             /* GMR_REPLACE_HANDLER */
-    const char *log_dir;        /* a directory for report files; default: standard error                   GMR_LOG_DIR */
-    const char *watch_file;     /* report whenever its modification time moves; default: none           GMR_WATCH_FILE */
+    const char *service;    /* name in report files and `gmr list`; default: the executable's name   GMR_SERVICE */
+    int signal;             /* default SIGUSR2; GMR_SIGNAL_NONE: none                                   GMR_SIGNAL */
+    unsigned flags;         /* GMR_REPLACE_HANDLER */
+    const char *log_dir;    /* a directory for report files; default: standard error                   GMR_LOG_DIR */
+    const char *watch_file; /* report whenever its modification time moves; default: none           GMR_WATCH_FILE */
     unsigned watch_interval_ms; /* polling, where inotify can't see it; default 1000            GMR_WATCH_INTERVAL_MS */
     enum gmr_switch control_socket; /* default on                                                  GMR_CONTROL_SOCKET */
     enum gmr_view view;             /* default text                                                          GMR_VIEW */
-    const char *config_file; /* an INI file whose [oslo_reports] group has log_dir, file_event_handler,
+    const char *config_file;        /* an INI file whose [oslo_reports] group has log_dir, file_event_handler,
                                 file_event_handler_interval (seconds)                                      GMR_CONFIG */
-    const char *inspector;   /* path of the gmr command; default: the installed one                      GMR_INSPECTOR */
+    const char *inspector; /* path of the gmr command; default: the installed one                      GMR_INSPECTOR */
 
     /*
      * Where the library's few messages go ("report written to FILE", "LOGDIR can't be written: ..."). Called on a thread of the
@@ -111,15 +111,16 @@ struct gmr_options {
     void (*log)(void *userdata, int priority, const char *message);
     void *log_userdata; /* borrowed */
 
-    unsigned report_timeout_ms;  /* the whole report; default 30000 */
-    unsigned section_timeout_ms; /* one section of the program's own; default 2000 */
-    size_t section_max_bytes;    /* one section of the program's own; default 4 MiB */
+    unsigned report_timeout_ms;    /* the whole report; default 30000 */
+    unsigned section_timeout_ms;   /* one section of the program's own; default 2000 */
+    size_t section_max_bytes;      /* one section of the program's own; default 4 MiB */
     enum gmr_switch fork_children; /* triggers in forked children as well; default on */
 
-    enum gmr_switch crash; /* also report on SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGTRAP; default off  GMR_CRASH */
-    unsigned min_interval_ms;  /* at most one triggered report per this time; default 500 */
-    unsigned max_files;        /* report files of this service kept in log_dir; default 100 */
-    uint64_t max_files_bytes;  /* and their total size; default 256 MiB */
+    /* also report on SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGTRAP; default off                          GMR_CRASH */
+    enum gmr_switch crash;
+    unsigned min_interval_ms; /* at most one triggered report per this time; default 500 */
+    unsigned max_files;       /* report files of this service kept in log_dir; default 100 */
+    uint64_t max_files_bytes; /* and their total size; default 256 MiB */
 };
 
 /*
@@ -171,7 +172,8 @@ struct gmr_text_style {
 };
 
 /* gmr_section.flags */
-#define GMR_SECTION_KEEP_ORDER 0x1u /* keys and list items stay in the order written, instead of sorted as oslo.reports does */
+/* Keys and list items stay in the order written, instead of sorted as oslo.reports does. */
+#define GMR_SECTION_KEEP_ORDER 0x1u
 #define GMR_SECTION_CRASH_SAFE 0x2u /* the generator is async-signal-safe: run it in a crash report, too */
 
 struct gmr_section {
@@ -218,11 +220,13 @@ GMR_API int gmr_put_secret(struct gmr_writer *writer, const char *key); /* print
 /* printf's d i u x X o c s p e f g and %%, with flags, width, precision and lengths, by the library's own hand: no locale, async-signal-safe.
  * Any other conversion ends the formatting: the rest of the format is put as it stands. */
 GMR_API int gmr_put_format(struct gmr_writer *writer, const char *key, const char *format, ...) GMR_PRINTF(3, 4);
-GMR_API int gmr_put_vformat(struct gmr_writer *writer, const char *key, const char *format, va_list arguments) GMR_PRINTF(3, 0);
+GMR_API int gmr_put_vformat(struct gmr_writer *writer, const char *key, const char *format, va_list arguments)
+    GMR_PRINTF(3, 0);
 
 /* A table of 1 to 36 columns: in text 72 columns wide with centred cells, in JSON and XML a list of maps by column name. Rows have
  * exactly column_count cells; a NULL cell is empty. */
-GMR_API int gmr_begin_table(struct gmr_writer *writer, const char *key, const char *const *columns, size_t column_count);
+GMR_API int gmr_begin_table(struct gmr_writer *writer, const char *key, const char *const *columns,
+                            size_t column_count);
 GMR_API int gmr_put_row(struct gmr_writer *writer, const char *const *cells, size_t cell_count);
 GMR_API int gmr_end_table(struct gmr_writer *writer);
 

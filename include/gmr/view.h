@@ -57,8 +57,8 @@ GMR_API int gmr_render(int fd, const struct gmr_render_options *options, gmr_gen
  * The same into memory: *text is NUL-terminated, *bytes (may be NULL) its length; the caller frees it with free().
  * On an error that left data, *text holds it; else it is NULL.
  */
-GMR_API int gmr_render_text(char **text, size_t *bytes, const struct gmr_render_options *options, gmr_generator generator,
-                            void *userdata);
+GMR_API int gmr_render_text(char **text, size_t *bytes, const struct gmr_render_options *options,
+                            gmr_generator generator, void *userdata);
 
 #ifdef __cplusplus
 }

@@ -43,7 +43,7 @@ struct gmr__language_frame {
     int line;             /* 0: unknown */
     bool entry;           /* the interpreter's C function was called anew for it: its C frame stands right behind */
     bool pc_is_entry;     /* pc is a function's address, not a return address */
-    uint64_t pc;          /* native code it stands for (a C function, a stackless coroutine): names what the others leave NULL */
+    uint64_t pc; /* native code it stands for (a C function, a stackless coroutine): names what the others leave NULL */
 };
 
 /* Frames of a language, innermost first. Where the native frames are known, too, the printer puts them in between: each
@@ -90,8 +90,8 @@ struct gmr__green_thread {
     struct gmr__segment copy; /* e.g. put together from the heap, for libraries that copy stacks away */
     bool copy_lasts;          /* copy.data was made with gmr__green_alloc: take the bytes over as they are */
 
-    struct gmr__language_stack language; /* language.language NULL: none */
-    const char *problem;                 /* why something of the above is missing: a sentence */
+    struct gmr__language_stack language;             /* language.language NULL: none */
+    const char *problem;                             /* why something of the above is missing: a sentence */
     const struct gmr__language_stack *language_kept; /* gmr__green_at: `language` where it stays; NULL: none */
 };
 

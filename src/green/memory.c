@@ -141,7 +141,8 @@ bool gmr__green_is_return_address(struct gmr__green *green, uint64_t address)
 {
     unsigned char before[GMR__CALL_BYTES];
     uint64_t target;
-    return gmr__green_is_code(green, address - 1) && gmr__green_read(green, address - GMR__CALL_BYTES, before, sizeof(before)) == 0 &&
+    return gmr__green_is_code(green, address - 1) &&
+           gmr__green_read(green, address - GMR__CALL_BYTES, before, sizeof(before)) == 0 &&
            gmr__arch_call_before(before, address, &target);
 }
 

@@ -143,7 +143,8 @@ static void emit_tail_calls(struct lines *lines, const struct gmr__frame *frame,
     const struct gmr__tail_call *calls;
     if (frame->signal_frame || caller->signal_frame || caller->activation || caller->guessed)
         return;
-    size_t count = gmr__symbolize_tail_calls(lines->analysis->symbolizer, caller->pc, frame->pc - !frame->activation, &calls);
+    size_t count =
+        gmr__symbolize_tail_calls(lines->analysis->symbolizer, caller->pc, frame->pc - !frame->activation, &calls);
     for (size_t i = 0; i < count; i++)
         emit_symbols(lines, &(struct gmr__frame){.pc = calls[i].pc}, calls[i].resolved);
 }

@@ -56,8 +56,8 @@ struct gmr__snapshot {
     pid_t pid;
     const char *method; /* "ptrace", "signal", "core" */
     const char *exe;    /* path as the target sees it */
-    uint64_t entry;   /* where the program begins (AT_ENTRY), 0 unknown */
-    uint64_t random;  /* where the kernel put 16 random bytes (AT_RANDOM); cores only, 0 unknown */
+    uint64_t entry;     /* where the program begins (AT_ENTRY), 0 unknown */
+    uint64_t random;    /* where the kernel put 16 random bytes (AT_RANDOM); cores only, 0 unknown */
     const char *root;   /* "/proc/PID/root" or "" : prefix under which the target's files are found */
     struct gmr__map *maps;
     size_t map_count;

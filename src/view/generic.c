@@ -230,7 +230,8 @@ static int run_generator(struct grown *arena, int view, gmr_generator generator,
     return error == -ENOMEM ? error : result < 0 ? result : error;
 }
 
-static int render(const struct gmr_render_options *layout, gmr_generator generator, void *userdata, struct gmr__sink *to)
+static int render(const struct gmr_render_options *layout, gmr_generator generator, void *userdata,
+                  struct gmr__sink *to)
 {
     struct gmr_render_options full = {0};
     if (!layout || !generator || layout->size < offsetof(struct gmr_render_options, title))

@@ -105,7 +105,7 @@ struct gmr_writer {
     bool bare; /* events outside a document: an arena, a generic view */
     bool closed_some;
     const struct gmr__filter *filter; /* NULL: none */
-    uint64_t budget, spent; /* of the section; 0: none */
+    uint64_t budget, spent;           /* of the section; 0: none */
     /* nesting: level 0 is the section itself */
     unsigned depth;
     unsigned char container[GMR__MAX_DEPTH + 1];

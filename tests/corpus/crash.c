@@ -32,5 +32,6 @@ void begin(void)
         sink++;
 }
 
-__asm__(".globl _start\n.type _start, @function\n_start:\n.cfi_startproc\n.cfi_undefined rip\nxorl %ebp, %ebp\ncall begin\nhlt\n.cfi_endproc\n"
+__asm__(".globl _start\n.type _start, @function\n_start:\n.cfi_startproc\n.cfi_undefined rip\nxorl %ebp, %ebp\ncall "
+        "begin\nhlt\n.cfi_endproc\n"
         ".size _start, .-_start\n");

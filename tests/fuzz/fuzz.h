@@ -31,9 +31,11 @@ static inline void fuzz_check_json(int error)
     json_error_t problem;
     if (error)
         return;
-    json_t *root = json_loadb((const char *)fuzz_output, fuzz_sink.used, JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL, &problem);
+    json_t *root =
+        json_loadb((const char *)fuzz_output, fuzz_sink.used, JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL, &problem);
     if (!root && json_error_code(&problem) != json_error_numeric_overflow) {
-        fprintf(stderr, "not JSON, byte %d: %s\n%.*s\n", problem.position, problem.text, (int)fuzz_sink.used, fuzz_output);
+        fprintf(stderr, "not JSON, byte %d: %s\n%.*s\n", problem.position, problem.text, (int)fuzz_sink.used,
+                fuzz_output);
         abort();
     }
     json_decref(root);

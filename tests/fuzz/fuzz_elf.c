@@ -33,7 +33,8 @@ static void headers(struct image *image)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const char *const names[] = {".debug_info", ".debug_line", ".gnu_debugdata", ".gnu_debuglink", ".symtab", ".text"};
+    static const char *const names[] = {".debug_info",    ".debug_line", ".gnu_debugdata",
+                                        ".gnu_debuglink", ".symtab",     ".text"};
     struct image image = {data, size};
     elf_version(EV_CURRENT);
     char path[64], text[GMR__BUILD_ID_TEXT];

@@ -9,8 +9,9 @@
 #include "section/section.h"
 #include "sys/proc.h"
 
-static const char *const files[] = {"1/stat", "1/status", "1/maps", "1/limits", "1/io", "1/cgroup", "1/cmdline", "1/mountinfo", "meminfo", "stat",
-                                    "loadavg", "uptime", "1/net/tcp", "1/net/unix", "1/oom_score"};
+static const char *const files[] = {"1/stat",   "1/status",  "1/maps",      "1/limits",   "1/io",
+                                    "1/cgroup", "1/cmdline", "1/mountinfo", "meminfo",    "stat",
+                                    "loadavg",  "uptime",    "1/net/tcp",   "1/net/unix", "1/oom_score"};
 static char directory[64];
 
 static void make_directory(void)
@@ -18,7 +19,8 @@ static void make_directory(void)
     char path[128];
     snprintf(directory, sizeof(directory), "/dev/shm/gmr-fuzz-%d", (int)getpid());
     mkdir(directory, 0700);
-    for (const char *const *name = (const char *const[]){"1", "1/net", "1/fd", "1/fdinfo", "1/task", NULL}; *name; name++) {
+    for (const char *const *name = (const char *const[]){"1", "1/net", "1/fd", "1/fdinfo", "1/task", NULL}; *name;
+         name++) {
         snprintf(path, sizeof(path), "%s/%s", directory, *name);
         mkdir(path, 0700);
     }
@@ -64,7 +66,7 @@ static void parsers(const uint8_t *data, size_t size)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const struct gmr__proc_section *const sections[] = {
-        &gmr__section_processes, &gmr__section_limits, &gmr__section_files,     &gmr__section_modules,
+        &gmr__section_processes, &gmr__section_limits, &gmr__section_files, &gmr__section_modules,
         &gmr__section_resources, &gmr__section_cgroup, &gmr__section_host};
     if (!directory[0]) {
         make_directory();

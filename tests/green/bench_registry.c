@@ -59,7 +59,8 @@ int main(int argc, char **argv)
             all[i] = gmr_green_add(layout, stack, sizeof(stack), &slot, (void *)body, NULL);
         for (int i = 0; i < ALIVE; i++)
             gmr_green_del(all[i]);
-        printf("add and delete, %d alive (%s): %.1f ns\n", ALIVE, again ? "memory there" : "memory new", (now() - start) / ALIVE);
+        printf("add and delete, %d alive (%s): %.1f ns\n", ALIVE, again ? "memory there" : "memory new",
+               (now() - start) / ALIVE);
     }
     there = &slot;
     double plain = switches(rounds, NULL);

@@ -10,13 +10,14 @@
 
 void test_switch(void **save, void *const *to);
 #if defined(__x86_64__)
-__asm__(".text\n.globl test_switch\n.type test_switch,@function\ntest_switch:\n.cfi_startproc\n"
-        "pushq %rbp\n.cfi_adjust_cfa_offset 8\npushq %rbx\n.cfi_adjust_cfa_offset 8\npushq %r12\n.cfi_adjust_cfa_offset 8\n"
-        "pushq %r13\n.cfi_adjust_cfa_offset 8\npushq %r14\n.cfi_adjust_cfa_offset 8\npushq %r15\n.cfi_adjust_cfa_offset 8\n"
-        "movq %rsp,(%rdi)\nmovq (%rsi),%rsp\n"
-        "popq %r15\n.cfi_adjust_cfa_offset -8\npopq %r14\n.cfi_adjust_cfa_offset -8\npopq %r13\n.cfi_adjust_cfa_offset -8\n"
-        "popq %r12\n.cfi_adjust_cfa_offset -8\npopq %rbx\n.cfi_adjust_cfa_offset -8\npopq %rbp\n.cfi_adjust_cfa_offset -8\n"
-        "ret\n.cfi_endproc\n.size test_switch,.-test_switch\n");
+__asm__(
+    ".text\n.globl test_switch\n.type test_switch,@function\ntest_switch:\n.cfi_startproc\n"
+    "pushq %rbp\n.cfi_adjust_cfa_offset 8\npushq %rbx\n.cfi_adjust_cfa_offset 8\npushq %r12\n.cfi_adjust_cfa_offset 8\n"
+    "pushq %r13\n.cfi_adjust_cfa_offset 8\npushq %r14\n.cfi_adjust_cfa_offset 8\npushq %r15\n.cfi_adjust_cfa_offset 8\n"
+    "movq %rsp,(%rdi)\nmovq (%rsi),%rsp\n"
+    "popq %r15\n.cfi_adjust_cfa_offset -8\npopq %r14\n.cfi_adjust_cfa_offset -8\npopq %r13\n.cfi_adjust_cfa_offset -8\n"
+    "popq %r12\n.cfi_adjust_cfa_offset -8\npopq %rbx\n.cfi_adjust_cfa_offset -8\npopq %rbp\n.cfi_adjust_cfa_offset -8\n"
+    "ret\n.cfi_endproc\n.size test_switch,.-test_switch\n");
 #define TEST_FRAME_WORDS 7
 #define TEST_FRAME_PC 6
 #elif defined(__aarch64__)

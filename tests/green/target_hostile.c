@@ -144,7 +144,8 @@ int main(int argc, char **argv)
 {
     const char *lie = argc > 1 ? argv[1] : "";
     struct gmr__registry *registry = &gmr_green_registry_1;
-    static struct gmr_green_frame circle[2] = {{.outer = &circle[1], .function = "a"}, {.outer = &circle[0], .function = "b"}};
+    static struct gmr_green_frame circle[2] = {{.outer = &circle[1], .function = "a"},
+                                               {.outer = &circle[0], .function = "b"}};
     static struct gmr_green_frame *innermost = &circle[0];
     add_honest();
     if (strcmp(lie, "anywhere") == 0)
@@ -158,7 +159,8 @@ int main(int argc, char **argv)
     else if (strcmp(lie, "array") == 0)
         long_array();
     else if (strcmp(lie, "frames") == 0)
-        gmr_green_frames(gmr_green_add(gmr_green_layout(GMR_LAYOUT_NONE), NULL, 0, NULL, NULL, NULL), "c++", &innermost);
+        gmr_green_frames(gmr_green_add(gmr_green_layout(GMR_LAYOUT_NONE), NULL, 0, NULL, NULL, NULL), "c++",
+                         &innermost);
     else if (strcmp(lie, "million") == 0)
         ten_million();
     else if (strcmp(lie, "magic") == 0)

@@ -52,32 +52,32 @@ typedef struct coro_context {
 #include "gmr/adapters/minicoro.h"
 #include "gmr/adapters/photon.h"
 
-#define FUNCTION(name, body)                                                                                           \
-    void name(void *from, void *to);                                                                                   \
+#define FUNCTION(name, body)         \
+    void name(void *from, void *to); \
     __asm__(".text\n.globl " #name "\n.type " #name ",@function\n" #name ":\n" body ".size " #name ",.-" #name "\n");
-#define STORE(rbx, rbp, r12, r13, r14, r15)                                                                            \
-    "movq %rbx," #rbx "(%rdi)\nmovq %rbp," #rbp "(%rdi)\nmovq %r12," #r12 "(%rdi)\nmovq %r13," #r13                    \
+#define STORE(rbx, rbp, r12, r13, r14, r15)                                                         \
+    "movq %rbx," #rbx "(%rdi)\nmovq %rbp," #rbp "(%rdi)\nmovq %r12," #r12 "(%rdi)\nmovq %r13," #r13 \
     "(%rdi)\nmovq %r14," #r14 "(%rdi)\nmovq %r15," #r15 "(%rdi)\n"
-#define LOAD(rbx, rbp, r12, r13, r14, r15)                                                                             \
-    "movq " #rbx "(%rsi),%rbx\nmovq " #rbp "(%rsi),%rbp\nmovq " #r12 "(%rsi),%r12\nmovq " #r13                         \
+#define LOAD(rbx, rbp, r12, r13, r14, r15)                                                     \
+    "movq " #rbx "(%rsi),%rbx\nmovq " #rbp "(%rsi),%rbp\nmovq " #r12 "(%rsi),%r12\nmovq " #r13 \
     "(%rsi),%r13\nmovq " #r14 "(%rsi),%r14\nmovq " #r15 "(%rsi),%r15\n"
-#define BLOCK(name, rbx, rbp, r12, r13, r14, r15, rsp, rip)                                                            \
-    FUNCTION(name, STORE(rbx, rbp, r12, r13, r14, r15) "movq (%rsp),%rdx\nleaq 8(%rsp),%rcx\nmovq %rdx," #rip          \
-                                                       "(%rdi)\nmovq %rcx," #rsp "(%rdi)\n" LOAD(                      \
-                                                           rbx, rbp, r12, r13, r14, r15) "movq " #rsp                  \
-                                                                                         "(%rsi),%rsp\njmp *" #rip     \
-                                                                                         "(%rsi)\n")
+#define BLOCK(name, rbx, rbp, r12, r13, r14, r15, rsp, rip)                                                        \
+    FUNCTION(name, STORE(rbx, rbp, r12, r13, r14,                                                                  \
+                         r15) "movq (%rsp),%rdx\nleaq 8(%rsp),%rcx\nmovq %rdx," #rip "(%rdi)\nmovq %rcx," #rsp     \
+                              "(%rdi)\n" LOAD(rbx, rbp, r12, r13, r14, r15) "movq " #rsp "(%rsi),%rsp\njmp *" #rip \
+                                                                            "(%rsi)\n")
 
 BLOCK(switch_libaco, 48, 56, 0, 8, 16, 24, 40, 32)
 BLOCK(switch_libmill, 0, 8, 16, 32, 40, 48, 24, 56)
 BLOCK(switch_libdill, 0, 8, 16, 24, 32, 40, 48, 56)
 FUNCTION(switch_minicoro, "leaq 9f(%rip),%rax\nmovq %rax,(%rdi)\nmovq %rsp,8(%rdi)\n" STORE(24, 16, 32, 40, 48, 56)
                               LOAD(24, 16, 32, 40, 48, 56) "movq 8(%rsi),%rsp\njmp *(%rsi)\n9: ret\n")
-FUNCTION(switch_libco, "movq %rsp,(%rdi)\n" STORE(16, 8, 24, 32, 40, 48)
-                           LOAD(16, 8, 24, 32, 40, 48) "movq (%rsi),%rsp\nret\n")
-FUNCTION(switch_tencent, "leaq (%rsp),%rax\nmovq %rax,104(%rdi)\nmovq (%rax),%rax\nmovq %rax,72(%rdi)\n" STORE(
-                             96, 48, 24, 16, 8, 0) LOAD(96, 48, 24, 16, 8, 0) "movq 104(%rsi),%rsp\n"
-                                                                              "leaq 8(%rsp),%rsp\npushq 72(%rsi)\nret\n")
+FUNCTION(switch_libco,
+         "movq %rsp,(%rdi)\n" STORE(16, 8, 24, 32, 40, 48) LOAD(16, 8, 24, 32, 40, 48) "movq (%rsi),%rsp\nret\n")
+FUNCTION(switch_tencent,
+         "leaq (%rsp),%rax\nmovq %rax,104(%rdi)\nmovq (%rax),%rax\nmovq %rax,72(%rdi)\n" STORE(96, 48, 24, 16, 8, 0)
+             LOAD(96, 48, 24, 16, 8, 0) "movq 104(%rsi),%rsp\n"
+                                        "leaq 8(%rsp),%rsp\npushq 72(%rsi)\nret\n")
 FUNCTION(switch_libcoro,
          "pushq %rbp\npushq %rbx\npushq %r12\npushq %r13\npushq %r14\npushq %r15\nmovq %rsp,(%rdi)\nmovq (%rsi),%rsp\n"
          "popq %r15\npopq %r14\npopq %r13\npopq %r12\npopq %rbx\npopq %rbp\nret\n")
@@ -220,7 +220,8 @@ int main(void)
     for (int i = 0; i < 3; i++) {
         struct fiber *f = start(0, i, switch_minicoro, 8, 0, 0);
         mco_coro *mco = calloc(1, sizeof(*mco));
-        *mco = (mco_coro){.context = f->block, .stack_base = f->stack, .stack_size = STACK_BYTES, .func = (void (*)(mco_coro *))body};
+        *mco = (mco_coro){
+            .context = f->block, .stack_base = f->stack, .stack_size = STACK_BYTES, .func = (void (*)(mco_coro *))body};
         name(gmr_minicoro_add(mco), "minicoro", i);
 
         /* libco's registers stand at the start of the stack's own memory. */

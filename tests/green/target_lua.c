@@ -41,7 +41,8 @@ int main(void)
     gmr_lua_add(state);
     luaL_openlibs(state);
     lua_register(state, "wait_for_ever", wait_for_ever);
-    if (luaL_loadbuffer(state, script, sizeof(script) - 1, "@script.lua") != LUA_OK || lua_pcall(state, 0, 0, 0) != LUA_OK)
+    if (luaL_loadbuffer(state, script, sizeof(script) - 1, "@script.lua") != LUA_OK ||
+        lua_pcall(state, 0, 0, 0) != LUA_OK)
         fputs(lua_tostring(state, -1), stderr);
     return 1;
 }

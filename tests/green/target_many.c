@@ -88,14 +88,16 @@ int main(int argc, char **argv)
     }
     signal(SIGTERM, on_term);
     fibers = calloc(count, sizeof(*fibers));
-    char *stacks = mmap(NULL, count * STACK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    char *stacks =
+        mmap(NULL, count * STACK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (!fibers || stacks == MAP_FAILED)
         return 1;
     madvise(stacks, count * STACK_BYTES, MADV_NOHUGEPAGE);
     for (size_t i = 0; i < count; i++) {
         char *stack = stacks + i * STACK_BYTES;
         fibers[i].depth = (unsigned)depth;
-        fibers[i].green = gmr_green_add(gmr_green_layout(GMR_LAYOUT_LIBCORO), stack, STACK_BYTES, NULL, (void *)body, NULL);
+        fibers[i].green =
+            gmr_green_add(gmr_green_layout(GMR_LAYOUT_LIBCORO), stack, STACK_BYTES, NULL, (void *)body, NULL);
         if (!fibers[i].green)
             return 1;
         fibers[i].slot = gmr_green_slot(fibers[i].green);

@@ -4,9 +4,9 @@
 #include <cstdio>
 #include <cstdlib>
 #include <random>
+#include <unistd.h>
 #include <utility>
 #include <vector>
-#include <unistd.h>
 
 namespace ctx = boost::context;
 

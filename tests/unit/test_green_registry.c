@@ -188,12 +188,9 @@ static void lists_come_and_go(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(what_is_added_can_be_read_and_is_gone_when_deleted),
-        cmocka_unit_test(nothing_breaks_on_null),
-        cmocka_unit_test(a_detail_is_cleared_when_a_record_is_used_anew),
-        cmocka_unit_test(many_are_all_different),
-        cmocka_unit_test(records_wander_between_os_threads_unharmed),
-        cmocka_unit_test(lists_come_and_go),
+        cmocka_unit_test(what_is_added_can_be_read_and_is_gone_when_deleted), cmocka_unit_test(nothing_breaks_on_null),
+        cmocka_unit_test(a_detail_is_cleared_when_a_record_is_used_anew),     cmocka_unit_test(many_are_all_different),
+        cmocka_unit_test(records_wander_between_os_threads_unharmed),         cmocka_unit_test(lists_come_and_go),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

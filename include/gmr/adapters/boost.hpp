@@ -30,7 +30,8 @@ namespace detail
 {
 struct boost_stacks {
     std::mutex mutex;
-    std::map<std::uintptr_t, std::pair<std::uintptr_t, gmr_green *>> by_end; /* one past the end -> lowest byte, record */
+    std::map<std::uintptr_t, std::pair<std::uintptr_t, gmr_green *>>
+        by_end; /* one past the end -> lowest byte, record */
 };
 
 /* Never destroyed: stacks may be freed after static objects are. */

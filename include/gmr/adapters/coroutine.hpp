@@ -86,8 +86,8 @@ class green_frames
     {
         root_ = this;
         head_ = &frame_;
-        green_ = gmr_green_add(gmr_green_layout(GMR_LAYOUT_NONE), nullptr, 0, nullptr, const_cast<void *>(frame_.resume),
-                               nullptr);
+        green_ = gmr_green_add(gmr_green_layout(GMR_LAYOUT_NONE), nullptr, 0, nullptr,
+                               const_cast<void *>(frame_.resume), nullptr);
         gmr_green_name(green_, name);
         gmr_green_frames(green_, "c++", &head_);
     }

@@ -182,8 +182,9 @@ NOINLINE static int in_fault(int n)
     return n + sink;
 }
 
-static int (*const shapes[])(int) = {recurse,       with_alloca, realigned,   variable_array, callback,    calls_never_returns,
-                                     split_cold,    holds_inlined, tail_outer, in_handlers,    on_alternative_stack, in_fault};
+static int (*const shapes[])(int) = {
+    recurse,       with_alloca, realigned,   variable_array,       callback, calls_never_returns, split_cold,
+    holds_inlined, tail_outer,  in_handlers, on_alternative_stack, in_fault};
 
 static void *thread(void *number)
 {

@@ -26,7 +26,8 @@ namespace
 NOINLINE void wait_here(int n)
 {
     arrive();
-    while (sink != 4711) { /* for all that the compiler knows, it returns: an endless loop would make callers noexcept */
+    while (sink !=
+           4711) { /* for all that the compiler knows, it returns: an endless loop would make callers noexcept */
         pause();
         sink = sink + n % 2;
     }
@@ -34,7 +35,10 @@ NOINLINE void wait_here(int n)
 
 struct Guard {
     int n;
-    ~Guard() { wait_here(n); } /* runs while an exception passes */
+    ~Guard()
+    {
+        wait_here(n);
+    } /* runs while an exception passes */
 };
 
 NOINLINE void thrower(int n)
@@ -88,7 +92,10 @@ class Both : public Left, public Right
         wait_here(n);
         return n + sink;
     }
-    NOINLINE int right_call(int n) override { return left_call(n + 1) + sink; }
+    NOINLINE int right_call(int n) override
+    {
+        return left_call(n + 1) + sink;
+    }
     NOINLINE bool operator()(int a, int b) const
     {
         wait_here(a);
@@ -160,7 +167,10 @@ class Constructed
     int n;
 
   public:
-    NOINLINE explicit Constructed(int m) : n(m) { wait_here(n); }
+    NOINLINE explicit Constructed(int m) : n(m)
+    {
+        wait_here(n);
+    }
 };
 
 NOINLINE int constructs()
@@ -176,17 +186,28 @@ static NOINLINE int run(int shape)
     Both both;
     std::map<std::string, int> map;
     switch (shape) {
-    case 0: return catches(1) + 1;
-    case 1: return passes(1) + 1;
-    case 2: return virtual_call(both) + 1;
-    case 3: return templated(map) + 1;
-    case 4: return lambda(2) + 1;
-    case 5: return sorts() + 1;
-    case 6: return waits() + 1;
-    case 7: return both + 3;
-    case 8: return both ? 1 : 2;
-    case 9: return both(1, 2) + 1;
-    default: return constructs() + 1;
+    case 0:
+        return catches(1) + 1;
+    case 1:
+        return passes(1) + 1;
+    case 2:
+        return virtual_call(both) + 1;
+    case 3:
+        return templated(map) + 1;
+    case 4:
+        return lambda(2) + 1;
+    case 5:
+        return sorts() + 1;
+    case 6:
+        return waits() + 1;
+    case 7:
+        return both + 3;
+    case 8:
+        return both ? 1 : 2;
+    case 9:
+        return both(1, 2) + 1;
+    default:
+        return constructs() + 1;
     }
 }
 
