@@ -174,6 +174,14 @@ class Context:
                 raise AssertionError(f"no {what} within {timeout:.0f} s")
             time.sleep(0.01)
 
+    def freeze(self, pid):
+        """Stops a process and waits until every thread of it stands: each does so for itself, the leader not last."""
+        def states():
+            tasks = pathlib.Path(f"/proc/{pid}/task").glob("*/stat")
+            return {path.read_text(errors="replace").rsplit(")", 1)[1].split()[0] for path in tasks}
+        os.kill(pid, signal.SIGSTOP)
+        self.wait(lambda: states() == {"T"}, "all threads to stop")
+
     def wait_port(self, port, alive=None):
         def connects():
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):

@@ -97,8 +97,7 @@ def the_tracer_of_a_process_is_named(t):
 @suite.test
 def a_stopped_process_is_told_and_stays_stopped(t):
     process = patient(t, "")
-    os.kill(process.pid, 19)
-    t.wait(lambda: ") T " in open(f"/proc/{process.pid}/stat", encoding="utf-8").read(), "the process to stop")
+    t.freeze(process.pid)
     check("it is stopped" in doctor(t, process.pid))
     check(") T " in open(f"/proc/{process.pid}/stat", encoding="utf-8").read())
 

@@ -142,7 +142,7 @@ def list_shows_who_answers(t):
     two = daemons.memcached(t, run(t, "--service", "second", "--signal", "none"))
     plain = t.spawn(["sleep", "1000"])
     silent = daemons.redis(t, run(t, "--service", "stopped"))
-    os.kill(silent.pid, signal.SIGSTOP)
+    t.freeze(silent.pid)
     try:
         result = t.gmr("list")
     finally:
@@ -167,8 +167,7 @@ def report_has_the_programs_own_half(t):
 @suite.test
 def a_stopped_process_is_reported_all_the_same(t):
     daemon = daemons.redis(t, run(t))
-    os.kill(daemon.pid, signal.SIGSTOP)
-    t.wait(lambda: ") T " in open(f"/proc/{daemon.pid}/stat", encoding="ascii").read(), "the stop")
+    t.freeze(daemon.pid)
     document = t.report(daemon.pid, codes=(0, 1))
     check_threads(document, daemon.pid)
     reasons = {entry["name"]: entry.get("reason", "") for entry in document["report"]["sections"]}

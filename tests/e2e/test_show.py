@@ -25,19 +25,11 @@ VOLATILE = re.compile(
     r"available|free|system|oom_score|throttled|throttled_us|peak|minor|rss\w*|page_tables) = .*$", re.M)
 
 
-def stop(t, process):
-    """Stops it and waits until every thread stands."""
-    def states():
-        return {path.read_text().rsplit(")", 1)[1].split()[0] for path in pathlib.Path(f"/proc/{process.pid}/task").glob("*/stat")}
-    process.kill(signal.SIGSTOP)
-    t.wait(lambda: states() == {"T"}, "all threads to stop")
-
-
 def stopped(t):
     """A process of several threads that nothing moves."""
     process = t.spawn(["/usr/bin/python3", "-c", THREADS])
     t.wait(lambda: "ready" in process.stdout_text(), "the process to be ready", alive=process)
-    stop(t, process)
+    t.freeze(process.pid)
     return process
 
 
@@ -87,7 +79,7 @@ def green_threads_are_shown_as_the_live_ones(t):
     daemon = t.spawn([t.build("examples/exampled")], env=t.environment(GMR_CONTROL_SOCKET="off"))
     options = ("--sections", "threads,green_threads,stacks")
     t.wait(lambda: t.report(daemon.pid, *options, codes=(0, 1))["green_threads"], "its green threads", alive=daemon)
-    stop(t, daemon)
+    t.freeze(daemon.pid)
     live = {view: t.gmr("report", daemon.pid, *options, "--format", view).stdout for view in ("json", "text")}
     check("Green Threads " in live["text"] or "Green Thread #" in live["text"], live["text"])
     text, want = (re.sub(r"( for |, )[0-9.]+ (ms|s|min|h)\b( at most| in the middle)?", "", VOLATILE.sub("", part)) for part in (show(t, live["json"]), live["text"]))

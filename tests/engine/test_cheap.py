@@ -103,8 +103,7 @@ def state(pid):
 def a_stopped_process_is_read_and_stays_stopped(t):
     holds = start(t, "holds")
     t.wait(lambda: sleeping(holds.pid), "every thread to wait in its call", alive=holds)
-    os.kill(holds.pid, signal.SIGSTOP)
-    t.wait(lambda: state(holds.pid) == "T", "the stop")
+    t.freeze(holds.pid)
     result = probe(t, "capture", holds.pid, 5)
     check(result["missing"] == 0, "stacks are missing", result)
     check({thread["state"] for thread in result["threads"]} == {"T"}, "states", result["threads"])
