@@ -175,7 +175,6 @@ struct gmr__green_options {
     uint64_t max_threads;     /* 0: 2,000,000 */
     uint32_t stack_bytes;     /* copied of each stack; 0: 16 KiB */
     uint64_t max_stack_bytes; /* copied in all; 0: 1 GiB */
-    bool no_scan;             /* leave out the sources that scan all of writable memory */
 };
 
 enum gmr__green_stop {
