@@ -1,0 +1,157 @@
+"""Green threads by the hundred thousand: what a report of them costs, as a table in Markdown.
+
+    green.py [--runs 3] [--limit 180] [--only NAME,...]
+
+Each program below is started, and its tools look at it, `runs` times; medians are shown. Wall time, CPU time and peak memory of the tool
+are measured from outside (wait4); how long OS threads stood is what the report itself says; how many green threads are in it is counted
+in it. A program or a tool that is not here is left out. GMR_BUILD names the build directory.
+
+Another kind of green thread is one more function that yields a Program, in PROGRAMS.
+"""
+import argparse
+import json
+import os
+import pathlib
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BUILD = pathlib.Path(os.environ.get("GMR_BUILD", ROOT / "build")).resolve()
+
+
+class Tool:
+    """One way to ask. argv: `{pid}` is filled in. figures(output) -> {"stop_us":, "count":}, what the output says of itself; else
+    `ask(pid)` instead of argv: does it all by itself and returns the output's bytes (a signal, a socket of the program's)."""
+
+    def __init__(self, name, argv=None, figures=None, ask=None):
+        self.name, self.argv, self.figures, self.ask = name, argv, figures, ask
+
+
+class Program:
+    """A load. argv is started and says `ready` on standard output."""
+
+    def __init__(self, name, argv, tools, ready="ready"):
+        self.name, self.argv, self.tools, self.ready = name, [str(a) for a in argv], tools, ready
+
+    def start(self):
+        process = subprocess.Popen(self.argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        for line in process.stdout:
+            if self.ready in line:
+                return process
+        process.wait()
+        raise SystemExit(f"bench: {self.name} did not start")
+
+
+def text_figures(output):
+    text = output.decode(errors="replace")
+    count = re.search(r"^([\d,]+) green threads?", text, re.M)
+    pause = re.search(r"^  pause_max_us = (\d+)", text, re.M)
+    return {"count": int(count[1].replace(",", "")) if count else 0, "stop_us": int(pause[1]) if pause else 0}
+
+
+def json_figures(output):
+    document = json.loads(output)
+    return {"count": len(document["green_threads"]), "stop_us": document["report"]["cost"]["pause_max_us"]}
+
+
+def reports(text=True, full=True, options=()):
+    """gmr's own tools: the whole report, every section."""
+    gmr = str(BUILD / "gmr")
+    both = [Tool("gmr report, text", [gmr, "report", "{pid}", *options], text_figures)] if text else []
+    return both + ([Tool("gmr report, JSON", [gmr, "report", "{pid}", "--format", "json", *options], json_figures)] if full else [])
+
+
+def run(tool, pid, limit):
+    """One run: a dict of figures, or None if it did not end in time."""
+    began = time.monotonic()
+    if tool.ask:
+        output = tool.ask(pid)
+        usage = None
+    else:
+        with tempfile.TemporaryFile() as file:
+            child = subprocess.Popen([a.format(pid=pid) for a in tool.argv], stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.DEVNULL)
+            timer = threading.Timer(limit, child.kill)
+            timer.start()
+            _, status, usage = os.wait4(child.pid, 0)
+            in_time = timer.is_alive()
+            timer.cancel()
+            child.returncode = os.waitstatus_to_exitcode(status)
+            wall = time.monotonic() - began
+            if not in_time:
+                return None
+            file.seek(0)
+            output = file.read()
+    found = {"wall": wall if usage else time.monotonic() - began, "bytes": len(output)}
+    if usage:
+        found |= {"cpu": usage.ru_utime + usage.ru_stime, "memory": usage.ru_maxrss / 1024}
+    return found | (tool.figures(output) if tool.figures else {})
+
+
+def cell(figures, key, form="{:.2f}", scale=1.0):
+    return form.format(figures[key] * scale) if key in figures else ""
+
+
+def measure(program, runs, limit):
+    process = program.start()
+    try:
+        for tool in program.tools:
+            if tool.argv and not shutil.which(tool.argv[0]):
+                continue
+            run(tool, process.pid, limit)  # warms the symbol cache
+            samples = [run(tool, process.pid, limit) for _ in range(runs)]
+            if None in samples:
+                print(f"| {program.name} | {tool.name} | > {limit:.0f} | | | | | |", flush=True)
+                continue
+            f = {key: statistics.median(sample[key] for sample in samples) for key in samples[0]}
+            print(f"| {program.name} | {tool.name} | {cell(f, 'wall')} | {cell(f, 'cpu')} | {cell(f, 'memory', '{:.0f}')} | "
+                  f"{cell(f, 'stop_us', '{:.1f}', 1e-3)} | {cell(f, 'count', '{:,.0f}')} | {cell(f, 'bytes', '{:.1f}', 1e-6)} |", flush=True)
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def registry():
+    """gmr's registry: 13 frames each; one in a hundred switches at full speed, or none."""
+    many = BUILD / "tests/green/target_many"
+    yield Program("100,000 x 13 frames, 1 % switch", [many, 100000, 11, 10, "spin", "counted"], reports())
+    yield Program("100,000 x 13 frames, 1 % switch, not counted", [many, 100000, 11, 10, "spin"], reports(full=False))
+    yield Program("1,000,000 x 13 frames", [many, 1000000, 11, 0, "counted"], reports(full=False))
+
+
+def registry_costs():
+    """Nanoseconds in the program itself: told by bench_registry."""
+    bench = BUILD / "tests/green/bench_registry"
+    if bench.exists():
+        print("\nIn the program, ns of CPU time:\n\n```\n" + subprocess.run([bench], capture_output=True, text=True, check=False).stdout + "```")
+
+
+PROGRAMS = [registry]
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--limit", type=float, default=180)
+    parser.add_argument("--only", default="", help="names of functions in PROGRAMS, by comma")
+    arguments = parser.parse_args()
+    only = arguments.only.split(",") if arguments.only else []
+    print(f"\n{os.cpu_count()} processors, Linux {os.uname().release}, medians of {arguments.runs} runs.\n")
+    print("| green threads | tool | wall, s | CPU, s | memory, MiB | OS threads stood, ms | listed | output, MB |")
+    print("|---|---|---|---|---|---|---|---|")
+    for kind in PROGRAMS:
+        if not only or kind.__name__ in only:
+            for program in kind():
+                if pathlib.Path(program.argv[0]).exists() or shutil.which(program.argv[0]):
+                    measure(program, arguments.runs, arguments.limit)
+    if not only or "registry" in only:
+        registry_costs()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
