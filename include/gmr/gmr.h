@@ -146,6 +146,15 @@ GMR_API int gmr_triggers_armed(void);
  * report that is under way, at most report_timeout_ms. For plug-ins that are unloaded; a program need not call it. */
 GMR_API int gmr_shutdown(void);
 
+/*
+ * For a thread of the program's own, at its start: with options.crash, an overflow of its stack is reported, too. The report is made on another
+ * stack, which this call sets up (sigaltstack) and which is freed when the thread ends; it takes 64 KiB of address space and no memory
+ * until then. A thread that already has an alternative stack keeps it. The thread that calls gmr_setup_autorun() has one by that, and so
+ * has, under `gmr run`, every thread.
+ * Returns 0, or -ENOMEM or -EAGAIN: then the thread goes without.
+ */
+GMR_API int gmr_crash_stack(void);
+
 /* ------------------------------------------------------------------------------------------------ sections */
 
 struct gmr_writer;

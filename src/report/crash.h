@@ -27,8 +27,9 @@ extern struct gmr__crash gmr__crash;
 /* crash.c: any thread of the program, during setup and shutdown. 0 or -errno. */
 int gmr__crash_arm(void);
 void gmr__crash_disarm(void);
-/* A stack for signal handlers on the calling thread, unless it has one; needed where its own has overflowed. */
-void gmr__crash_stack(void);
+/* crash_stack.c: a stack for signal handlers on the calling thread, unless it has one; needed where its own has overflowed. Leaves errno
+ * alone. 0 or -errno. */
+int gmr__crash_stack(void);
 
 /* crash_as.c */
 void gmr__crash_handler(int signal, siginfo_t *info, void *context);

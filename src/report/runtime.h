@@ -87,6 +87,8 @@ extern struct gmr__runtime gmr__rt;
 /* settings.c: NULL without memory. options may be NULL. Appends what is wrong to gmr__rt.message. */
 struct gmr__settings *gmr__settings_new(const struct gmr_options *options);
 void gmr__settings_free(struct gmr__settings *settings);
+/* Does the value of an environment variable say "on"? */
+bool gmr__switch_on(const char *text);
 
 /* Appends a sentence to gmr__rt.message. */
 void gmr__setup_problem(const char *text, const char *detail, int error);

@@ -112,11 +112,16 @@ static void settle_signal(struct draft *draft, int given)
     draft->s.signal = number == GMR_SIGNAL_NONE ? 0 : number;
 }
 
+bool gmr__switch_on(const char *text)
+{
+    return !strcasecmp(text, "1") || !strcasecmp(text, "on") || !strcasecmp(text, "yes") || !strcasecmp(text, "true");
+}
+
 static bool settle_switch(const struct draft *draft, const char *variable, enum gmr_switch given, bool otherwise)
 {
     const char *text = variable ? from_environment(draft, variable) : NULL;
     if (text) {
-        if (!strcasecmp(text, "1") || !strcasecmp(text, "on") || !strcasecmp(text, "yes") || !strcasecmp(text, "true"))
+        if (gmr__switch_on(text))
             return true;
         if (!strcasecmp(text, "0") || !strcasecmp(text, "off") || !strcasecmp(text, "no") || !strcasecmp(text, "false"))
             return false;

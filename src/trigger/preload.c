@@ -8,10 +8,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <unistd.h>
 
-#include "gmr/gmr.h"
+#include "report/runtime.h"
 
 #define LIBRARY "libgmr-preload.so"
 
@@ -52,7 +51,7 @@ static void leave_environment(void)
 static bool follows(void)
 {
     const char *value = getenv("GMR_FOLLOW");
-    return value && (strcmp(value, "1") == 0 || strcasecmp(value, "on") == 0 || strcasecmp(value, "yes") == 0);
+    return value && gmr__switch_on(value);
 }
 
 __attribute__((constructor)) static void set_up(void)

@@ -4,11 +4,12 @@ import pathlib
 import re
 import shutil
 import signal
+import subprocess
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e"))
 from common import Skip, check, suite  # noqa: E402
-from puppet import BEGIN, END, Puppet, section  # noqa: E402
+from puppet import BEGIN, END, Puppet, section, whole_reports  # noqa: E402
 
 
 def ends_as(t, puppet, kind):
@@ -46,6 +47,7 @@ KINDS = {
     "trap": ("SIGTRAP", "raised by the program"),
     "overflow": ("SIGSEGV", "stack guard of thread [0-9]+: its stack has overflowed"),
     "thread": ("SIGSEGV", "a null pointer"),
+    "thread-overflow": ("SIGSEGV", "stack guard of thread [0-9]+: its stack has overflowed"),
     "in-handler": ("SIGSEGV", "a null pointer"),
     "at-once": ("SIGSEGV", "a null pointer"),
 }
@@ -125,6 +127,54 @@ def without_the_option_nothing_is_armed(t):
     check(puppet("armed") & 8 == 0)
     check(ends_as(t, puppet, "null") == -signal.SIGSEGV)
     check(BEGIN not in puppet.stderr())
+
+
+class Overflows:
+    """A program that knows nothing of gmr, whose stack overflows when it is told to go."""
+
+    def __init__(self, t, kind, *options):
+        run = [t.build("gmr"), "run", *options, "--"] if options else []
+        self.process = t.spawn([*run, t.build("tests/targets/overflows"), kind], stdin=subprocess.PIPE)
+        t.cleanup(self.process.popen.stdin.close)
+        t.wait(lambda: "ready" in self.process.stdout_text(), "its thread", alive=self.process)
+        self.t, self.pid = t, self.process.pid
+
+    def mappings(self):
+        return len(pathlib.Path(f"/proc/{self.pid}/maps").read_text().splitlines())
+
+    def go(self):
+        self.process.popen.stdin.write(b"x")
+        self.process.popen.stdin.flush()
+        self.t.wait(lambda: not self.process.alive(), "the end")
+        return self.process.popen.returncode
+
+
+@suite.test
+def any_thread_of_an_unmodified_program_may_overflow_its_stack(t):
+    for kind in ("main", "thread", "c11", "small", "many"):
+        check(Overflows(t, kind).go() == -signal.SIGSEGV)
+        program = Overflows(t, kind, "--on-crash")
+        check(program.go() == -signal.SIGSEGV)
+        reports = whole_reports(program.process.stderr_text())
+        check(len(reports) == 1, kind, program.process.stderr_text()[-2000:])
+        body = section(reports[0], "Crash")
+        check(re.search("stack guard of thread [0-9]+: its stack has overflowed", body), kind, body)
+    # Nothing of ours stands between a thread and where it starts.
+    other = [stack for stack in section(reports[0], "Threads").split("\n------") if " in stand+" in stack]
+    check(len(other) == 1 and "start_thread" in other[0] and "libgmr-preload" not in other[0], other)
+
+
+@suite.test
+def threads_that_ended_leave_no_stacks_behind(t):
+    plain, program = Overflows(t, "many"), Overflows(t, "many", "--on-crash")
+    check(program.mappings() < plain.mappings() + 100, program.mappings(), plain.mappings())
+
+
+@suite.test
+def a_thread_keeps_the_alternative_stack_it_has_chosen(t):
+    check(Overflows(t, "own").go() == 42)
+    program = Overflows(t, "own", "--on-crash")
+    check(program.go() == 42, program.process.stderr_text())
 
 
 @suite.test

@@ -398,6 +398,11 @@ static void *overflow(void *unused)
     return (void *)(intptr_t)recurse(0);
 }
 
+static void *overflow_on_crash_stack(void *unused)
+{
+    return gmr_crash_stack() == 0 ? overflow(NULL) : NULL;
+}
+
 static void own_handler(int signal)
 {
     static const char text[] = "own handler\n";
@@ -437,6 +442,8 @@ static long crash(const char *kind)
         at_once();
     else if (strcmp(kind, "thread") == 0)
         pthread_create(&thread, NULL, at_null, NULL), pause();
+    else if (strcmp(kind, "thread-overflow") == 0)
+        pthread_create(&thread, NULL, overflow_on_crash_stack, NULL), pause();
     else if (strcmp(kind, "in-handler") == 0)
         signal(SIGUSR1, crash_in_handler), raise(SIGUSR1);
     return 0;
