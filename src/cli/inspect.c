@@ -1,7 +1,7 @@
 /*
  * cli/inspect.c - the inspector: the process that libgmr starts beside a target to look at it from outside.
  *
- * Started as `gmr-inspector --stream-fd N --pid PID --view VIEW --deadline-ms N [--sections LIST]`, by an intermediate of libgmr's, with nothing
+ * Started as `gmr-inspector --stream-fd N --pid PID --view VIEW --deadline-ms N [--sections LIST] [--crashed-tid TID]`, by an intermediate of libgmr's, with nothing
  * open but that descriptor. Writes the report as wire events, with slots where the target's half belongs, and says nothing else
  * anywhere. It may be killed at any moment; it must end by itself when its reader has gone, when its time is over, and before it
  * takes more than its share of the machine.
@@ -27,7 +27,7 @@
 
 struct arguments {
     struct gmr__walk_options walk;
-    long stream_fd, pid, deadline_ms;
+    long stream_fd, pid, deadline_ms, crashed_tid;
     int view;
 };
 
@@ -69,9 +69,13 @@ static void fence_in(long deadline_ms)
 static bool parse(int argc, char **argv, struct arguments *to)
 {
     static const struct option options[] = {
-        {"stream-fd", required_argument, NULL, 's'}, {"pid", required_argument, NULL, 'p'},
-        {"view", required_argument, NULL, 'v'},      {"deadline-ms", required_argument, NULL, 'd'},
-        {"sections", required_argument, NULL, 'l'},  {NULL, 0, NULL, 0},
+        {"stream-fd", required_argument, NULL, 's'},
+        {"pid", required_argument, NULL, 'p'},
+        {"view", required_argument, NULL, 'v'},
+        {"deadline-ms", required_argument, NULL, 'd'},
+        {"sections", required_argument, NULL, 'l'},
+        {"crashed-tid", required_argument, NULL, 'c'},
+        {NULL, 0, NULL, 0},
     };
     opterr = 0;
     for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
@@ -85,6 +89,9 @@ static bool parse(int argc, char **argv, struct arguments *to)
             break;
         case 'd':
             good = gmr__parse_number(optarg, 1, 86400000, &to->deadline_ms);
+            break;
+        case 'c':
+            good = gmr__parse_number(optarg, 1, INT_MAX, &to->crashed_tid);
             break;
         case 'v':
             good = (to->view = gmr__parse_view(optarg)) != 0;
@@ -146,6 +153,7 @@ int gmr__inspector_main(int argc, char **argv)
         return GMR__EXIT_USAGE;
     fence_in(arguments.deadline_ms);
     arguments.walk.pid = (pid_t)arguments.pid;
+    arguments.walk.crashed_tid = (pid_t)arguments.crashed_tid;
     arguments.walk.deadline_ns = started_ns + (uint64_t)arguments.deadline_ms * 1000000;
     struct gmr__walk *walk = gmr__walk_new(&arguments.walk);
     if (!walk)

@@ -62,6 +62,7 @@ static bool threads_text(struct gmr_writer *w, const json_t *body, const json_t 
             .wait_channel = gmr__stored_string(thread, "wait_channel"),
             .reason = gmr__stored_string(thread, "problem"),
             .stack = gmr__stored_int(thread, "stack", -1),
+            .crashed = gmr__stored_true(thread, "crashed"),
         };
     }
     bool done = threads && gmr__threads_text(w, threads, count, false, put_stack, json_object_get(root, "stacks"));

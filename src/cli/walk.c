@@ -195,6 +195,7 @@ static bool analyse(struct gmr__walk *walk)
         .each_thread = walk->options.each_thread,
         .language_of = language_of,
         .language_userdata = walk,
+        .crashed_tid = walk->options.crashed_tid,
         .symbols = {.no_lines = walk->options.no_lines,
                     .cache_directory = cache,
                     .debuginfod_urls = walk->options.debuginfod_urls,

@@ -32,6 +32,7 @@ struct gmr__walk_options {
     bool no_cache;
     bool
         leave_missing; /* where no thread could be captured: a slot "NAME: why" instead of a failed section, for libgmr's own way */
+    pid_t crashed_tid;              /* the thread that waits in libgmr's handler of crash signals; 0: none */
     struct gmr__green_filter green; /* which green threads to show */
 };
 

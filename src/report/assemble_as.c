@@ -12,6 +12,7 @@
 #include <sys/utsname.h>
 #include <sys/wait.h>
 
+#include "report/crash.h"
 #include "report/fallback.h"
 #include "report/order.h"
 #include "report/runtime.h"
@@ -240,31 +241,48 @@ static const char *view_name(int view)
     return view == GMR_VIEW_JSON ? "json" : view == GMR_VIEW_XML ? "xml" : "text";
 }
 
+struct command {
+    const char *argv[16];
+    char pid[24], deadline[24], crashed[24], sections[256];
+};
+
+static const char *number(char text[24], uint64_t value)
+{
+    struct gmr__buf buf;
+    gmr__buf_init(&buf, text, 24);
+    gmr__buf_uint(&buf, value);
+    return text;
+}
+
+static void make_command(struct making *m, struct command *c, uint64_t budget_ns)
+{
+    const char *list = inspector_sections(m, c->sections, sizeof(c->sections));
+    const char *const options[][2] = {
+        {"--stream-fd", "3"},
+        {"--pid", number(c->pid, (uint64_t)gmr__getpid())},
+        {"--view", view_name(m->wish->view)},
+        {"--deadline-ms", number(c->deadline, budget_ns / 1000000u)},
+        {"--sections", list},
+        {"--crashed-tid", m->wish->crash ? number(c->crashed, (uint64_t)atomic_load(&gmr__crash.tid)) : NULL}};
+    size_t n = 0;
+    c->argv[n++] = "gmr-inspector";
+    for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++)
+        if (options[i][1]) {
+            c->argv[n++] = options[i][0];
+            c->argv[n++] = options[i][1];
+        }
+    c->argv[n] = NULL;
+}
+
 static void inspect(struct making *m)
 {
     struct gmr__buf buf;
-    char pid[24], deadline[24], sections[256];
+    struct command command;
     uint64_t budget_ns = (m->wish->deadline_ns - m->start_ns) / 10 * 7;
-    gmr__buf_init(&buf, pid, sizeof(pid));
-    gmr__buf_int(&buf, gmr__getpid());
-    gmr__buf_init(&buf, deadline, sizeof(deadline));
-    gmr__buf_uint(&buf, budget_ns / 1000000u);
-    const char *list = inspector_sections(m, sections, sizeof(sections));
-    const char *argv[] = {"gmr-inspector",
-                          "--stream-fd",
-                          "3",
-                          "--pid",
-                          pid,
-                          "--view",
-                          view_name(m->wish->view),
-                          "--deadline-ms",
-                          deadline,
-                          list ? "--sections" : NULL,
-                          list,
-                          NULL};
+    make_command(m, &command, budget_ns);
     struct gmr__spawn spawn = {.exec_fd = gmr__rt.fds.inspector,
                                .path = gmr__rt.settings->inspector,
-                               .argv = (char *const *)argv,
+                               .argv = (char *const *)command.argv,
                                .envp = gmr__inspector_environment,
                                .cpu_seconds = (unsigned)(budget_ns / 1000000000u) * 2 + 5,
                                .deadline_ns = m->start_ns + budget_ns,

@@ -209,6 +209,8 @@ void gmr__crash_section(struct gmr_writer *w, struct gmr__fallback *fallback)
         uint64_t address = (uintptr_t)c->info.si_addr;
         gmr__buf_init(&buf, text, sizeof(text));
         describe_address(&buf, address, regs.value[gmr__arch_sp], c->info.si_code);
+        if (address == regs.value[gmr__arch_pc] && (c->signal == SIGSEGV || c->signal == SIGBUS))
+            gmr__buf_str(&buf, address ? "; the program jumped there" : ", which the program called");
         put_hex(w, "address", address);
         gmr_put_string(w, "address_is", text);
     }

@@ -343,25 +343,40 @@ static void probe_threads(struct gmr__fallback *f, struct gmr_writer *w)
     }
 }
 
-static void all_threads(struct gmr__fallback *f, struct gmr_writer *w)
+/* libgmr's own threads come last in text. */
+static bool is_ours(pid_t tid)
+{
+    struct gmr__proc_stat stat;
+    return gmr__proc_stat("/proc", gmr__getpid(), tid, &stat) == 0 &&
+           (gmr__streq(stat.name, "gmr-reporter") || gmr__streq(stat.name, "gmr-runner"));
+}
+
+static int listed_threads(struct gmr__fallback *f, struct gmr_writer *w, bool all, bool ours)
 {
     struct gmr__dir dir;
+    int tid, error = gmr__proc_tasks_open(&dir, "/proc", gmr__getpid());
+    if (error < 0)
+        return error;
+    while (gmr__dir_next(&dir, &tid) && !gmr__writer_error(w))
+        if (tid != f->crashed_tid && (all || is_ours(tid) == ours))
+            one_thread(f, w, tid);
+    gmr__dir_close(&dir);
+    return 0;
+}
+
+static void all_threads(struct gmr__fallback *f, struct gmr_writer *w)
+{
     struct gmr__proc_status status;
-    int tid;
+    bool text = gmr__writer_text(w);
     f->used = true;
     f->signal =
         gmr__capture_begin(gmr__proc_status("/proc", gmr__getpid(), gmr__getpid(), &status) == 0 && status.tracer != 0);
     if (f->crashed_tid)
         one_thread(f, w, f->crashed_tid);
-    if (gmr__proc_tasks_open(&dir, "/proc", gmr__getpid()) < 0) {
+    if (listed_threads(f, w, !text, false) < 0)
         probe_threads(f, w);
-        gmr__capture_end();
-        return;
-    }
-    while (gmr__dir_next(&dir, &tid) && !gmr__writer_error(w))
-        if (tid != f->crashed_tid)
-            one_thread(f, w, tid);
-    gmr__dir_close(&dir);
+    else if (text)
+        listed_threads(f, w, false, true);
     gmr__capture_end();
 }
 

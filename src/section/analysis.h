@@ -22,6 +22,7 @@ struct gmr__analysis_options {
     /* Frames of a language for an OS thread; NULL, or returning NULL: none. */
     const struct gmr__language_stack *(*language_of)(void *userdata, pid_t tid);
     void *language_userdata;
+    pid_t crashed_tid; /* it waits in libgmr's handler of crash signals: shown first, and from the crash on; 0: none */
 };
 
 /* A stack as the report numbers it: native frames, a language's, or both. */
@@ -38,6 +39,7 @@ struct gmr__analysis {
     struct gmr__symbolizer *symbolizer;
     struct gmr__analysis_options options;
     const struct gmr__stack **thread_stacks; /* by index of snapshot->threads; NULL: that thread has none */
+    struct gmr__stack crashed;               /* the crashed thread's without the handler */
     struct gmr__stack_table *table;
 };
 

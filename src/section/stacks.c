@@ -37,6 +37,21 @@ static uint64_t function_start(void *userdata, uint64_t pc)
     return real && real->function && !real->inlined && !real->tail_call && real->offset <= pc ? pc - real->offset : 0;
 }
 
+/* What the thread did when it crashed; the frames above the signal's are libgmr's waiting for this very report. */
+static const struct gmr__stack *from_the_crash_on(struct gmr__analysis *analysis, const struct gmr__stack *stack)
+{
+    uint32_t from = 0;
+    while (from < stack->frame_count && !stack->frames[from].signal_frame)
+        from++;
+    if (from + 1 >= stack->frame_count)
+        return stack;
+    analysis->crashed = *stack;
+    analysis->crashed.index = UINT32_MAX - 1; /* no other stack has this number */
+    analysis->crashed.frames += from + 1;
+    analysis->crashed.frame_count -= from + 1;
+    return &analysis->crashed;
+}
+
 static bool unwind_threads(struct gmr__analysis *analysis)
 {
     struct gmr__snapshot *snapshot = analysis->snapshot;
@@ -51,6 +66,8 @@ static bool unwind_threads(struct gmr__analysis *analysis)
         analysis->thread_stacks[i] = gmr__unwind(analysis->unwinder, &thread->regs, &thread->stack, 0, 0, true);
         if (!analysis->thread_stacks[i])
             return false;
+        if (thread->tid == analysis->options.crashed_tid)
+            analysis->thread_stacks[i] = from_the_crash_on(analysis, analysis->thread_stacks[i]);
     }
     return true;
 }

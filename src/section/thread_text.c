@@ -21,12 +21,12 @@ static void thread_line(struct gmr_writer *w, const struct gmr__thread_text *thr
 {
     gmr__raw_text(w, thread->name ? thread->name : "?");
     gmr__raw_format(w, ", ");
-    gmr__raw_text(w, thread->state ? thread->state : "unknown");
-    if (thread->call) {
+    gmr__raw_text(w, thread->crashed ? "crashed" : thread->state ? thread->state : "unknown");
+    if (thread->call && !thread->crashed) {
         gmr__raw_format(w, " in ");
         gmr__raw_text(w, thread->call);
     }
-    if (thread->wait_channel) {
+    if (thread->wait_channel && !thread->crashed) {
         gmr__raw_format(w, " (");
         gmr__raw_text(w, thread->wait_channel);
         gmr__raw_format(w, ")");
@@ -113,10 +113,32 @@ static void others(struct gmr_writer *w, const struct gmr__thread_text *threads,
     gmr__raw_format(w, "\n");
 }
 
+/* A report is about the program: what libgmr brought into it stands below. */
+static int rank(const struct gmr__thread_text *thread)
+{
+    bool ours = thread->name && (strcmp(thread->name, "gmr-reporter") == 0 || strcmp(thread->name, "gmr-runner") == 0);
+    return thread->crashed ? 0 : ours ? 2 : 1;
+}
+
+static bool put_in_order(struct gmr__thread_text *threads, size_t count)
+{
+    struct gmr__thread_text *from = malloc((count + 1) * sizeof(*from));
+    size_t to = 0;
+    if (!from)
+        return false;
+    memcpy(from, threads, count * sizeof(*from));
+    for (int wanted = 0; wanted <= 2; wanted++)
+        for (size_t i = 0; i < count; i++)
+            if (rank(&from[i]) == wanted)
+                threads[to++] = from[i];
+    free(from);
+    return true;
+}
+
 bool gmr__threads_text(struct gmr_writer *w, struct gmr__thread_text *threads, size_t count, bool each,
                        void (*put_stack)(struct gmr_writer *w, void *userdata, int64_t stack), void *userdata)
 {
-    if (!make_groups(threads, count, each))
+    if (!put_in_order(threads, count) || !make_groups(threads, count, each))
         return false;
     for (size_t i = 0; i < count && !gmr__writer_error(w); i++) {
         char title[64];

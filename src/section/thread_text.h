@@ -14,11 +14,12 @@ struct gmr__thread_text {
     const char *name, *state, *call, *wait_channel;
     const char *reason; /* why it has no stack */
     int64_t stack;      /* number in the report; -1: none */
-    size_t next;        /* filled in by gmr__threads_text */
+    bool crashed;
+    size_t next; /* filled in by gmr__threads_text */
     bool first;
 };
 
-/* The body of the section: every distinct stack once, under the first thread that has it (each: under every one). put_stack writes the
+/* The body of the section: the thread that crashed, the program's, libgmr's own (they are put into that order); every distinct stack once, under the first thread that has it (each: under every one). put_stack writes the
  * lines of a stack. False: no memory. */
 bool gmr__threads_text(struct gmr_writer *w, struct gmr__thread_text *threads, size_t count, bool each,
                        void (*put_stack)(struct gmr_writer *w, void *userdata, int64_t stack), void *userdata);

@@ -38,11 +38,17 @@ static const char *call_of(const struct gmr__thread *thread, char number[32])
     return name ? name : number;
 }
 
+static bool has_crashed(const struct gmr__analysis *analysis, const struct gmr__thread *thread)
+{
+    return analysis->options.crashed_tid && thread->tid == analysis->options.crashed_tid;
+}
+
 static void thread_data(struct gmr_writer *w, struct gmr__analysis *analysis, size_t index)
 {
     const struct gmr__thread *thread = &analysis->snapshot->threads[index];
     char number[32];
-    const char *call = call_of(thread, number);
+    bool crashed = has_crashed(analysis, thread);
+    const char *call = crashed ? NULL : call_of(thread, number); /* the handler's */
     int64_t stack = stack_of(analysis, index);
     gmr_begin_map(w, NULL);
     gmr_put_int(w, "id", thread->tid);
@@ -50,12 +56,14 @@ static void thread_data(struct gmr_writer *w, struct gmr__analysis *analysis, si
     gmr_put_string(w, "state", gmr__proc_state_name(thread->state));
     if (call)
         gmr_put_string(w, "syscall", call);
-    if (thread->wchan[0])
+    if (thread->wchan[0] && !crashed)
         gmr_put_string(w, "wait_channel", thread->wchan);
     if (stack >= 0)
         gmr_put_int(w, "stack", stack);
     if (thread->reason)
         gmr_put_string(w, "problem", thread->reason);
+    if (crashed)
+        gmr_put_bool(w, "crashed", true);
     gmr_end_map(w);
 }
 
@@ -105,6 +113,7 @@ static bool as_text(struct gmr_writer *w, struct gmr__analysis *analysis)
             .wait_channel = thread->wchan[0] ? thread->wchan : NULL,
             .reason = thread->reason,
             .stack = stack_of(analysis, i),
+            .crashed = has_crashed(analysis, thread),
         };
     }
     bool done =
@@ -123,6 +132,8 @@ void gmr__section_threads(struct gmr_writer *w, struct gmr__analysis *analysis, 
             *status = (struct gmr__section_status){.status = GMR__FAILED, .reason = "gmr ran out of memory"};
         return;
     }
-    for (size_t i = 0; i < count && !gmr__writer_error(w); i++)
-        thread_data(w, analysis, i);
+    for (int crashed = 1; crashed >= 0; crashed--)
+        for (size_t i = 0; i < count && !gmr__writer_error(w); i++)
+            if (has_crashed(analysis, &analysis->snapshot->threads[i]) == crashed)
+                thread_data(w, analysis, i);
 }
