@@ -40,11 +40,20 @@ struct pth {
     size_t damaged;
 };
 
+/* A program that names one of the library's variables has it itself (a copy relocation): the library uses that one, too. */
+static int variable(struct gmr__green *green, const char *name, uint64_t *address)
+{
+    return gmr__green_symbol(green, "", name, address, NULL) == 0
+               ? 0
+               : gmr__green_symbol(green, "libpth", name, address, NULL);
+}
+
 static int find(struct gmr__green *green, void **state)
 {
     static const char *const names[] = {"__pth_NQ", "__pth_RQ", "__pth_WQ", "__pth_SQ", "__pth_DQ"};
     uint64_t current;
-    if (gmr__arch_pc != 16 || gmr__green_symbol(green, "libpth", "__pth_current", &current, NULL) != 0)
+    if (gmr__arch_pc != 16 || gmr__green_symbol(green, "libpth", "__pth_current", &current, NULL) != 0 ||
+        variable(green, "__pth_current", &current) != 0)
         return 0;
     struct pth *pth = calloc(1, sizeof(*pth));
     if (!pth)
@@ -54,10 +63,9 @@ static int find(struct gmr__green *green, void **state)
     gmr__addrmap_init(&pth->seen, MAX_THREADS);
     *state = pth;
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-        if (gmr__green_symbol(green, "libpth", names[i], &pth->queues[i], NULL) != 0)
+        if (variable(green, names[i], &pth->queues[i]) != 0)
             return 0;
-    if (gmr__green_symbol(green, "libpth", "__pth_sched", &pth->scheduler, NULL) != 0 ||
-        gmr__green_symbol(green, "libpth", "__pth_main", &pth->main, NULL) != 0)
+    if (variable(green, "__pth_sched", &pth->scheduler) != 0 || variable(green, "__pth_main", &pth->main) != 0)
         return 0;
     return 1;
 }

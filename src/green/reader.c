@@ -291,12 +291,18 @@ const struct gmr__shape *gmr__reader_shape(struct gmr__green *green, struct gmr_
 
 /* ------------------------------------------------------------------------------------------------ the source */
 
-static void claim_slab(struct gmr__green *green, const struct gmr__slab *slab)
+static void claim_slab(struct gmr__green *green, const struct gmr__reader *reader, const struct gmr__slab *slab)
 {
-    for (uint32_t i = 0; i < slab->count; i++)
-        if (slab->class[i] != GMR__RECORD_DEAD)
-            gmr__green_claim(green, slab->records[i].stack_low,
-                             slab->records[i].stack_low + (uint64_t)slab->records[i].stack_units * 16);
+    for (uint32_t i = 0; i < slab->count; i++) {
+        const struct gmr__copied *copied = &slab->copied[i];
+        if (slab->class[i] == GMR__RECORD_DEAD)
+            continue;
+        if (copied->shape && copied->shape != UINT16_MAX && gmr__unowned(&reader->shapes[copied->shape - 1]) &&
+            !gmr__unowned_claims(green, &slab->records[i], copied))
+            continue;
+        gmr__green_claim(green, slab->records[i].stack_low,
+                         slab->records[i].stack_low + (uint64_t)slab->records[i].stack_units * 16);
+    }
 }
 
 static int registry_ahead(struct gmr__green *green, void *state)
@@ -310,7 +316,7 @@ static int registry_ahead(struct gmr__green *green, void *state)
     gmr__reader_copy_lists(green, reader);
     for (size_t r = 0; r < reader->root_count; r++)
         for (size_t s = 0; s < reader->roots[r].slab_count; s++)
-            claim_slab(green, reader->roots[r].slabs[s]);
+            claim_slab(green, reader, reader->roots[r].slabs[s]);
     return 0;
 }
 

@@ -99,6 +99,26 @@ void gmr__reader_free_lists(struct gmr__reader *reader);
 /* reader_language.c: frames that the program tells, or that a reader built in here finds. */
 void gmr__reader_language(struct gmr__green *green, struct gmr__reader *reader, const struct gmr__detail *detail,
                           struct gmr__green_thread *thread);
+/* reader_unowned.c: contexts of whose end nobody tells. */
+struct gmr__unowned_range;
+struct gmr__unowned {
+    struct gmr__unowned_range *ranges; /* stacks, sorted: those shown already, and the latest record of each other */
+    size_t count, cap;
+    uint64_t elsewhere; /* switched by other means */
+};
+static inline bool gmr__unowned(const struct gmr__shape *shape)
+{
+    return shape->layout.flags & GMR__LAYOUT_UNOWNED;
+}
+/* Once all other sources' threads of the stop, and all records that are told, are emitted. */
+void gmr__unowned_begin(struct gmr__green *green, struct gmr__reader *reader, struct gmr__unowned *u);
+/* Is it one, still? thread: filled, to be emitted. */
+bool gmr__unowned_there(struct gmr__green *green, struct gmr__unowned *u, const struct gmr__shape *shape,
+                        const struct gmr__record *record, const struct gmr__copied *copied,
+                        const struct gmr__green_thread *thread);
+void gmr__unowned_end(struct gmr__green *green, struct gmr__unowned *u);
+/* Ahead: will it be shown, so that later sources leave its stack alone? */
+bool gmr__unowned_claims(struct gmr__green *green, const struct gmr__record *record, const struct gmr__copied *copied);
 /* reader_emit.c */
 int gmr__reader_emit(struct gmr__green *green, struct gmr__reader *reader);
 const char *gmr__reader_string(struct gmr__green *green, struct gmr__reader *reader, uint64_t address);

@@ -23,6 +23,8 @@ struct emitter {
     struct carrier *carriers; /* sorted by sp */
     size_t carrier_count;
     uint64_t bad_records, bad_contexts, approximate, late;
+    struct gmr__unowned unowned;
+    bool unowned_now;             /* their turn, after all others */
     bool settled;                 /* the copy of the one at hand was made ahead, and stands */
     uint64_t code[CODE_CACHE];    /* addresses known to be code */
     uint64_t returns[CODE_CACHE]; /* ... and to be returned to */
@@ -271,6 +273,8 @@ static int emit_one(void *userdata, const struct gmr__shape *shape, const struct
             t->carrier = carrier->tid;
         }
     }
+    if (gmr__unowned(shape) && !gmr__unowned_there(e->green, &e->unowned, shape, record, copied, t))
+        return 0;
     return gmr__green_emit(e->green, t);
 }
 
@@ -281,18 +285,20 @@ static int emit_record(struct emitter *e, const struct gmr__slab *slab, uint32_t
     if (!(record->generation & 1) || copied->lua)
         return 0;
     if (copied->shape == UINT16_MAX) {
-        e->bad_records++;
+        e->bad_records += !e->unowned_now;
         return 0;
     }
     struct gmr__copied unread = {0};
     if (!copied->shape) { /* the time ended before it was looked at: what the record says is there still */
         gmr__reader_shape(e->green, e->reader, record, &unread);
-        e->late++;
+        e->late += !e->unowned_now;
         if (!unread.shape || unread.shape == UINT16_MAX)
             return 0;
         copied = &unread;
     }
     const struct gmr__shape *shape = &e->reader->shapes[copied->shape - 1];
+    if (gmr__unowned(shape) != e->unowned_now)
+        return 0;
     struct gmr__green_thread t = {
         .address = slab->address + i * sizeof(*record),
         .kind = shape->name,
@@ -305,8 +311,15 @@ static int emit_record(struct emitter *e, const struct gmr__slab *slab, uint32_t
     return emit_one(e, shape, record, copied, &t);
 }
 
-static void put_notes(struct emitter *e, uint64_t left_out)
+static void put_notes(struct emitter *e)
 {
+    uint64_t left_out = 0, lost = 0;
+    for (size_t r = 0; r < e->reader->root_count; r++) {
+        left_out += e->reader->roots[r].left_out;
+        lost += e->reader->roots[r].registry.lost;
+    }
+    if (lost)
+        gmr__green_note(e->green, "the program had no memory to tell of %llu green threads", (unsigned long long)lost);
     if (e->reader->unreadable_slabs)
         gmr__green_note(e->green, "%llu blocks of the registry can't be read",
                         (unsigned long long)e->reader->unreadable_slabs);
@@ -329,6 +342,20 @@ static void put_notes(struct emitter *e, uint64_t left_out)
         gmr__green_note(e->green, "the OS threads were not stopped for the green threads: their stacks may be torn");
 }
 
+static int emit_records(struct emitter *e)
+{
+    int error = 0;
+    for (size_t r = 0; r < e->reader->root_count; r++) {
+        const struct gmr__root *root = &e->reader->roots[r];
+        for (size_t s = 0; s < root->slab_count; s++)
+            for (uint32_t i = 0; i < root->slabs[s]->count; i++) {
+                int one = emit_record(e, root->slabs[s], i);
+                error = error ? error : one;
+            }
+    }
+    return error;
+}
+
 int gmr__reader_emit(struct gmr__green *green, struct gmr__reader *reader)
 {
     struct emitter *e = calloc(1, sizeof(*e));
@@ -337,21 +364,18 @@ int gmr__reader_emit(struct gmr__green *green, struct gmr__reader *reader)
     e->green = green;
     e->reader = reader;
     load_carriers(e);
-    uint64_t left_out = 0;
-    int error = 0;
-    for (size_t r = 0; r < reader->root_count; r++) {
-        const struct gmr__root *root = &reader->roots[r];
-        left_out += root->left_out;
-        for (size_t s = 0; s < root->slab_count; s++)
-            for (uint32_t i = 0; i < root->slabs[s]->count; i++) {
-                int one = emit_record(e, root->slabs[s], i);
-                error = error ? error : one;
-            }
-    }
+    int error = emit_records(e);
     e->settled = false;
     int lists = gmr__reader_emit_lists(green, reader, emit_one, e);
     error = error ? error : lists;
-    put_notes(e, left_out);
+    gmr__unowned_begin(green, reader, &e->unowned);
+    if (e->unowned.count) {
+        e->unowned_now = true;
+        int unowned = emit_records(e);
+        error = error ? error : unowned;
+    }
+    gmr__unowned_end(green, &e->unowned);
+    put_notes(e);
     free(e->carriers);
     free(e);
     return error == -ENOSPC ? 0 : error; /* past the limit: said by the set */

@@ -352,9 +352,21 @@ static void put_members(struct gmr__green *green, struct gmr__reader *reader, co
     }
 }
 
+/* The objects of lists that a source has emitted which knows the library by itself, and more of them (Pth). */
+static void shown_already(struct gmr__green *green, struct gmr__addrmap *shown)
+{
+    gmr__addrmap_init(shown, green->options.max_threads);
+    for (size_t i = 0; i < green->count; i++)
+        if (!gmr__green_entry(green, i)->discovered)
+            gmr__addrmap_put(shown, gmr__green_entry(green, i)->address, 1);
+}
+
 int gmr__reader_emit_lists(struct gmr__green *green, struct gmr__reader *reader, gmr__reader_each each, void *userdata)
 {
     int error = 0;
+    struct gmr__addrmap shown = {0};
+    if (reader->list_count)
+        shown_already(green, &shown);
     for (size_t i = 0; i < reader->list_count; i++) {
         struct gmr__read_list *l = reader->lists[i];
         if (!l->usable)
@@ -362,7 +374,7 @@ int gmr__reader_emit_lists(struct gmr__green *green, struct gmr__reader *reader,
         for (size_t n = 0; n < l->count; n++) {
             struct object *o = &l->objects[n];
             struct gmr__green_thread t = {0};
-            if (!o->seen)
+            if (!o->seen || gmr__addrmap_get(&shown, o->address, NULL))
                 continue;
             put_members(green, reader, l, o, &t);
             int one = each(userdata, &l->shape, &o->record, &o->copied, &t);
@@ -377,6 +389,7 @@ int gmr__reader_emit_lists(struct gmr__green *green, struct gmr__reader *reader,
             gmr__green_note(green, "the list of %s green threads was too long for the time there was: %zu were read",
                             l->name, l->count);
     }
+    gmr__addrmap_free(&shown);
     return error;
 }
 

@@ -48,6 +48,11 @@ struct gmr__record {
 #define GMR__RECORD_COUNTED 0x04000000u /* `switches` is kept */
 #define GMR__RECORD_TID 0x00ffffffu
 
+/* A flag of layouts beside gmr/green.h's: contexts that gmr saw being made, and of whose end nobody tells (interpose.c). Such a
+ * record keeps in `switches` a number that grows with each made, in `saved_sp` the stack pointer it starts with (0: not known), and the
+ * layout in entry_low what stands there as long as it has not ended. */
+#define GMR__LAYOUT_UNOWNED 0x40u
+
 #define GMR__DETAIL_CREATOR 4
 #define GMR__LANGUAGE_READER 1u /* a reader of the inspector's, by name */
 #define GMR__LANGUAGE_TOLD 2u   /* struct gmr_green_frame, linked */

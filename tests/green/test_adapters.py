@@ -19,8 +19,11 @@ def start(t, target, *arguments):
     return process
 
 
-def green_threads(t, process, *options):
-    document = t.report(process.pid, "--sections", "green_threads,threads", *options)
+def green_threads(t, process, *options, tries=20):
+    """On a machine that is overloaded a thread may get no processor in the time that a report gives it to stop: asked again."""
+    document = t.report(process.pid, "--sections", "green_threads,threads", *options, codes=(0, 1) if tries else (0,))
+    if document["report"]["status"] != "complete" and tries:
+        return green_threads(t, process, *options, tries=tries - 1)
     return document, [thread for thread in document["green_threads"] if not thread.get("discovered")]
 
 
