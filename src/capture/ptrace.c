@@ -1,92 +1,90 @@
 /*
  * capture/ptrace.c - the snapshot of a live process.
  *
- * Inspector only. Two forked processes do the work: the first reads the memory map (which may wait for the target's mmap lock), the
- * second holds threads (tracer.c). Both write into the snapshot's arena, are watched for progress, and are killed when there is none; a killed
- * one leaves what it had. The inspector itself stays single-threaded: fork without exec is safe only then.
+ * Inspector only. Processes of their own do the work (apart.c): the first reads the memory map, which may wait for the target's mmap lock; then
+ * one, or two where there are many threads, hold threads (tracer.c). They write into the arenas of snapshots; a killed one leaves what it
+ * had. While they run, this one takes the stacks that they hand over, if the caller wants them so.
  */
 #include <elf.h>
 #include <errno.h>
-#include <signal.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
-#include <unistd.h>
+#include <sys/eventfd.h>
 
+#include "capture/apart.h"
 #include "capture/tracer.h"
 #include "sys/proc.h"
 #include "sys/sys.h"
 
+#define MANY_THREADS 128 /* fewer take less time than a second process is worth */
+
+struct job;
+struct work {
+    struct job *job;
+    struct gmr__capture_share share;
+};
+
 struct job {
     struct gmr__snapshot *snapshot;
-    struct gmr__capture_state *state;
+    struct gmr__capture_state *state; /* of the first share */
     const struct gmr__capture_options *options;
     const char *proc;
-    bool stop_all;
+    enum gmr__capture_stop stop;
+    struct work works[GMR__APART_MAX];
+    unsigned count;
     uint64_t mapped_bytes; /* just before the map was read */
+    uint64_t threads;      /* then */
 };
 
 /* ---------------------------------------------------------------------------------------- processes of our own */
 
-/* Waits for its end as long as progress moves. False: it had to be killed. */
-static bool watch(pid_t child, struct job *job)
+/* The inspector: takes a batch. */
+static void drain(struct job *job, struct gmr__capture_share *share)
 {
-    uint64_t stall_ns = (job->options->stall_ms ? job->options->stall_ms : 3000) * 1000000ULL;
-    uint64_t seen = 0, moved_ns = gmr__now_ns(), pause_ns = 50000;
-    int pidfd = (int)GMR__SYS(SYS_pidfd_open, child, 0, 0, 0, 0, 0); /* Linux 5.3 */
-    bool ended = false;
-    for (;;) {
-        int status;
-        pid_t got = waitpid(child, &status, WNOHANG);
-        if (got == child || (got < 0 && errno == ECHILD)) {
-            ended = got < 0 || (WIFEXITED(status) && WEXITSTATUS(status) == 0);
-            break;
-        }
-        uint64_t now = gmr__now_ns(), progress = __atomic_load_n(&job->state->progress, __ATOMIC_RELAXED);
-        if (progress != seen) {
-            seen = progress;
-            moved_ns = now;
-        }
-        /* Past the deadline it stops by itself; a second more is for a hang. */
-        bool late = job->options->deadline_ns && now > job->options->deadline_ns + 1000000000ULL;
-        if (late || now - moved_ns > stall_ns) {
-            kill(child, SIGKILL);
-            for (int i = 0; i < 200 && waitpid(child, &status, WNOHANG) == 0; i++)
-                gmr__sleep_ns(5000000);
-            break;
-        }
-        if (pidfd >= 0) {
-            struct pollfd fds[2] = {{pidfd, POLLIN, 0}, {job->options->serve_fd, POLLIN, 0}};
-            int ready = gmr__poll(fds, job->options->serve ? 2 : 1, 100);
-            if (ready > 0 && fds[1].revents & POLLIN)
-                job->options->serve(job->snapshot, job->state->threads, job->options->userdata);
-        } else {
-            gmr__sleep_ns(pause_ns);
-            pause_ns = pause_ns < 5000000 ? pause_ns * 2 : pause_ns;
-        }
+    struct gmr__capture_state *state = share->state;
+    uint64_t count, one = 1;
+    gmr__read(share->ask_fd, &count, sizeof(count));
+    if (__atomic_load_n(&state->handed, __ATOMIC_ACQUIRE) == state->drained || state->keep)
+        return;
+    struct gmr__batch batch = state->batch;
+    for (size_t i = batch.first; i < batch.end && !state->keep; i++)
+        if (batch.threads[i].stack.data >= batch.low && batch.threads[i].stack.data < batch.high &&
+            !job->options->drain(job->snapshot, &batch.threads[i], job->options->drain_userdata))
+            __atomic_store_n(&state->keep, true, __ATOMIC_RELEASE);
+    if (!state->keep) {
+        state->drained_end = batch.end;
+        __atomic_store_n(&state->drained, state->drained + 1, __ATOMIC_RELEASE);
     }
-    if (pidfd >= 0)
-        gmr__close(pidfd);
-    return ended;
+    gmr__write(share->answer_fd, &one, sizeof(one));
 }
 
-static int run_apart(struct job *job, void (*work)(struct job *))
+static void serve(void *userdata, unsigned which)
 {
-    pid_t parent = getpid(), child = fork();
-    if (child < 0) { /* RLIMIT_NPROC, memory: done here, a thread that never stops is let go when the inspector ends */
-        work(job);
-        return 0;
+    struct job *job = userdata;
+    if (which < GMR__APART_MAX)
+        drain(job, &job->works[which].share);
+    else
+        job->options->serve(job->snapshot, job->state->threads, job->options->userdata);
+}
+
+static bool run_apart(struct job *job, void (*work)(void *), unsigned count)
+{
+    struct gmr__apart apart = {
+        .stall_ns = (job->options->stall_ms ? job->options->stall_ms : 3000) * 1000000ULL,
+        .deadline_ns = job->options->deadline_ns,
+        .serve = serve,
+        .serve_userdata = job,
+    };
+    struct gmr__apart_worker workers[GMR__APART_MAX];
+    for (unsigned i = 0; i < GMR__APART_MAX; i++) {
+        apart.serve_fd[i] = job->works[i].share.ask_fd;
+        workers[i] = (struct gmr__apart_worker){
+            .work = work, .userdata = &job->works[i], .progress = &job->works[i < count ? i : 0].share.state->progress};
     }
-    if (child == 0) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        if (getppid() != parent)
-            _exit(1);
-        work(job);
-        _exit(0); /* not exit: buffers and atexit handlers are the inspector's */
-    }
-    return watch(child, job) ? 0 : -ETIMEDOUT;
+    apart.serve_fd[GMR__APART_MAX] = job->options->serve ? job->options->serve_fd : -1;
+    return gmr__apart_run(&apart, workers, count);
 }
 
 /* ---------------------------------------------------------------------------------------- memory of the live target */
@@ -138,8 +136,9 @@ static pid_t living_thread(const char *proc, pid_t pid)
     return found;
 }
 
-static void read_maps(struct job *job)
+static void read_maps(void *userdata)
 {
+    struct job *job = ((struct work *)userdata)->job;
     job->state->live_tid = job->snapshot->pid;
     job->state->maps_error = gmr__snapshot_read_maps(job->snapshot, job->proc, 0);
     if (job->snapshot->map_count)
@@ -154,12 +153,124 @@ static void read_maps(struct job *job)
 static uint64_t mapped_bytes(struct job *job)
 {
     struct gmr__proc_stat stat;
-    return gmr__proc_stat(job->proc, job->snapshot->pid, job->state->live_tid, &stat) == 0 ? stat.virtual_bytes : 0;
+    if (gmr__proc_stat(job->proc, job->snapshot->pid, job->state->live_tid, &stat) != 0)
+        return 0;
+    job->threads = stat.threads;
+    return stat.virtual_bytes;
 }
 
-static void hold_threads(struct job *job)
+static void hold_threads(void *userdata)
 {
-    gmr__tracer_run(job->snapshot, job->state, job->options, job->stop_all);
+    struct work *work = userdata;
+    struct job *job = work->job;
+    gmr__tracer_run(&work->share, job->options, job->stop == GMR__CAPTURE_TOGETHER);
+}
+
+/* ---------------------------------------------------------------------------------------- shares */
+
+static bool several_processors(void)
+{
+    cpu_set_t set; /* more processors than it has room for: EINVAL */
+    return sched_getaffinity(0, sizeof(set), &set) != 0 || CPU_COUNT(&set) > 1;
+}
+
+/* Two processes take half the time, where nobody has to see the threads stand. */
+static void share_out(struct job *job)
+{
+    struct gmr__snapshot *second = NULL;
+    struct gmr__capture_state *state = NULL;
+    job->count = 1;
+    if (job->stop != GMR__CAPTURE_PLAIN)
+        return;
+    if (job->threads >= MANY_THREADS && several_processors())
+        second = gmr__snapshot_new(job->snapshot->pid);
+    if (second) {
+        gmr__snapshot_adopt(job->snapshot, second);
+        state = gmr__snapshot_alloc(second, sizeof(*state));
+    }
+    if (state) {
+        second->maps = job->snapshot->maps;
+        second->map_count = job->snapshot->map_count;
+        state->live_tid = job->snapshot->pid;
+        job->works[1].share.snapshot = second;
+        job->works[1].share.state = state;
+        job->count = 2;
+    }
+    for (unsigned i = 0; i < job->count; i++) {
+        struct gmr__capture_share *share = &job->works[i].share;
+        share->which = i;
+        share->count = job->count;
+        if (!job->options->drain)
+            continue;
+        share->ask_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+        share->answer_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+        if (share->answer_fd < 0 && share->ask_fd >= 0) {
+            gmr__close(share->ask_fd);
+            share->ask_fd = -1;
+        }
+    }
+}
+
+static void close_eventfds(struct job *job)
+{
+    for (unsigned i = 0; i < GMR__APART_MAX; i++) {
+        struct gmr__capture_share *share = &job->works[i].share;
+        if (share->ask_fd >= 0)
+            gmr__close(share->ask_fd);
+        if (share->answer_fd >= 0)
+            gmr__close(share->answer_fd);
+        share->ask_fd = share->answer_fd = -1;
+    }
+}
+
+/* Copies that were handed over are gone, whoever took them knows what they were. */
+static void forget_drained(const struct gmr__capture_state *state)
+{
+    for (size_t i = 0; i < state->drained_end && i < state->thread_count; i++)
+        if (state->threads[i].stack.data >= state->area && state->threads[i].stack.data < state->area_end)
+            state->threads[i].stack.data = NULL;
+}
+
+static void join_threads(struct job *job)
+{
+    struct gmr__snapshot *snapshot = job->snapshot;
+    size_t count = 0, at = 0;
+    for (unsigned i = 0; i < job->count; i++) {
+        forget_drained(job->works[i].share.state);
+        count += job->works[i].share.state->thread_count;
+    }
+    struct gmr__thread *threads = job->count > 1 ? gmr__snapshot_alloc(snapshot, (count + 1) * sizeof(*threads)) : NULL;
+    if (!threads) {
+        snapshot->threads = job->state->threads;
+        snapshot->thread_count = job->state->thread_count;
+        job->state->out_of_memory |= job->count > 1;
+        return;
+    }
+    for (unsigned i = 0; i < job->count; i++) {
+        const struct gmr__capture_state *state = job->works[i].share.state;
+        if (state->thread_count)
+            memcpy(threads + at, state->threads, state->thread_count * sizeof(*threads));
+        at += state->thread_count;
+    }
+    snapshot->threads = threads;
+    snapshot->thread_count = count;
+}
+
+/* Into the first state, what the others found out. */
+static void join_states(struct job *job)
+{
+    for (unsigned i = 1; i < job->count; i++) {
+        const struct gmr__capture_state *state = job->works[i].share.state;
+        if (job->state->live_tid == job->snapshot->pid)
+            job->state->live_tid = state->live_tid;
+        job->state->maps_stale |= state->maps_stale;
+        job->state->unstable |= state->unstable;
+        job->state->out_of_memory |= state->out_of_memory;
+        job->state->exhausted |= state->exhausted;
+        if (!job->state->denied)
+            job->state->denied = state->denied;
+        job->snapshot->copied_bytes += job->works[i].share.snapshot->copied_bytes;
+    }
 }
 
 static void describe_files(struct gmr__snapshot *snapshot, const char *proc)
@@ -210,13 +321,13 @@ static void measure_pauses(struct gmr__snapshot *snapshot)
     free(pauses);
 }
 
-static const char *problem_of(struct job *job, int error)
+static const char *problem_of(struct job *job, bool hung)
 {
     const struct gmr__capture_state *state = job->state;
     const struct gmr__snapshot *snapshot = job->snapshot;
     if (state->denied)
         return state->denied;
-    if (error == -ETIMEDOUT)
+    if (hung)
         return "the capture hung and was given up: the target's memory is probably locked by a thread that hangs in "
                "the "
                "kernel; see the threads in state D";
@@ -233,22 +344,36 @@ static const char *problem_of(struct job *job, int error)
     return NULL;
 }
 
-static void finish(struct job *job, int error)
+static void finish(struct job *job, bool hung)
 {
     struct gmr__snapshot *snapshot = job->snapshot;
     struct gmr__capture_state *state = job->state;
-    snapshot->threads = state->threads;
-    snapshot->thread_count = state->thread_count;
+    join_threads(job);
+    join_states(job);
     sorting_leader = snapshot->pid;
     if (snapshot->thread_count)
         qsort(snapshot->threads, snapshot->thread_count, sizeof(*snapshot->threads), by_tid);
     measure_pauses(snapshot);
     /* Threads ran while others were captured: what they mapped meanwhile is to be known, too. */
     if (state->maps_stale || mapped_bytes(job) != job->mapped_bytes)
-        run_apart(job, read_maps);
-    gmr__snapshot_add_extra(snapshot, state->extra, state->extra_count);
+        run_apart(job, read_maps, 1);
+    for (unsigned i = 0; i < job->count; i++)
+        gmr__snapshot_add_extra(snapshot, job->works[i].share.state->extra, job->works[i].share.state->extra_count);
     copy_vdso(snapshot, state->live_tid);
-    snapshot->problem = problem_of(job, error);
+    snapshot->problem = problem_of(job, hung);
+}
+
+/* Who asks for something while threads are held, and how they are to stand. */
+static void prepare(struct job *job)
+{
+    const struct gmr__capture_options *options = job->options;
+    enum gmr__capture_stop wanted = GMR__CAPTURE_PLAIN;
+    if (options->before)
+        wanted = options->before(job->snapshot, options->userdata);
+    else if (options->stopped)
+        wanted = GMR__CAPTURE_EACH;
+    job->stop = options->stop_all ? GMR__CAPTURE_TOGETHER : wanted;
+    share_out(job);
 }
 
 int gmr__capture_ptrace(pid_t pid, const struct gmr__capture_options *options, struct gmr__snapshot **out)
@@ -258,8 +383,7 @@ int gmr__capture_ptrace(pid_t pid, const struct gmr__capture_options *options, s
         return -EINVAL;
     *out = NULL;
     options = options ? options : &defaults;
-    struct job job = {
-        .options = options, .proc = options->proc ? options->proc : "/proc", .stop_all = options->stop_all};
+    struct job job = {.options = options, .proc = options->proc ? options->proc : "/proc"};
     struct gmr__proc_status status;
     if (gmr__proc_status(job.proc, pid, 0, &status) < 0)
         return -ESRCH;
@@ -271,21 +395,23 @@ int gmr__capture_ptrace(pid_t pid, const struct gmr__capture_options *options, s
         gmr__snapshot_free(job.snapshot);
         return -ENOMEM;
     }
+    for (unsigned i = 0; i < GMR__APART_MAX; i++)
+        job.works[i] = (struct work){&job, {job.snapshot, job.state, 0, 1, -1, -1}};
     job.snapshot->method = "ptrace";
     job.state->live_tid = pid;
     job.snapshot->read_live = read_live;
     job.snapshot->read_live_data = &job.state->live_tid;
     describe_files(job.snapshot, job.proc);
     job.mapped_bytes = mapped_bytes(&job);
-    run_apart(&job, read_maps);
-    if (options->before && options->before(job.snapshot, options->userdata))
-        job.stop_all = true;
-    int error = run_apart(&job, hold_threads);
+    run_apart(&job, read_maps, 1);
+    prepare(&job);
+    bool hung = !run_apart(&job, hold_threads, job.count);
+    close_eventfds(&job);
     if (!job.state->thread_count && gmr__proc_status(job.proc, pid, 0, &status) < 0) {
         gmr__snapshot_free(job.snapshot);
         return -ESRCH;
     }
-    finish(&job, error);
+    finish(&job, hung);
     *out = job.snapshot;
     return 0;
 }

@@ -75,7 +75,7 @@ enum gmr__stop gmr__stop_wait(struct gmr__thread *thread, uint64_t deadline_ns, 
         }
         if (got < 0 && errno != EINTR)
             return GMR__STOP_GONE;
-        if (gmr__now_ns() >= deadline_ns)
+        if (gmr__tracer_now_ns() >= deadline_ns)
             return GMR__STOP_TIMEOUT;
     }
 }
@@ -131,11 +131,11 @@ static bool stack_range(const struct gmr__snapshot *snapshot, uint64_t sp, uint6
 }
 
 static struct gmr__segment copy_range(struct gmr__tracer *tracer, struct gmr__thread *thread, uint64_t from,
-                                      uint64_t end)
+                                      uint64_t end, bool lasting)
 {
     struct gmr__segment segment = {.address = from};
     size_t bytes = end - from < tracer->stack_bytes ? (size_t)(end - from) : tracer->stack_bytes;
-    unsigned char *room = gmr__snapshot_room(tracer->snapshot, bytes);
+    unsigned char *room = gmr__copies_room(tracer, bytes, lasting);
     if (!room) {
         tracer->state->out_of_memory = true;
         thread->reason = "gmr ran out of memory for the copy of its stack";
@@ -143,7 +143,7 @@ static struct gmr__segment copy_range(struct gmr__tracer *tracer, struct gmr__th
         return segment;
     }
     size_t got = read_memory(tracer, thread->tid, from, room, bytes);
-    gmr__snapshot_claim(tracer->snapshot, got, bytes);
+    gmr__copies_claim(tracer, room, got, bytes);
     segment.data = room;
     segment.bytes = (uint32_t)got;
     tracer->snapshot->copied_bytes += got;
@@ -192,15 +192,16 @@ static void copy_interrupted(struct gmr__tracer *tracer, struct gmr__thread *thr
             for (size_t k = 0; k < count; k++) /* the alternate stack lies further up in the same memory */
                 if (pieces[k].address > from && pieces[k].address < end)
                     end = pieces[k].address;
-            struct gmr__segment other = copy_range(tracer, thread, from, end);
+            struct gmr__segment other = copy_range(tracer, thread, from, end, true);
             if (other.bytes && add_extra(tracer, other))
                 pieces[count++] = other;
         }
     }
 }
 
-static void copy_stack(struct gmr__tracer *tracer, struct gmr__thread *thread, uint64_t thread_pointer)
+static void copy_stack(struct gmr__tracer *tracer, size_t index, uint64_t thread_pointer)
 {
+    struct gmr__thread *thread = &tracer->state->threads[index];
     uint64_t sp = thread->regs.value[gmr__arch_sp], from, end;
     if (!stack_range(tracer->snapshot, sp, &from, &end)) {
         /* Mapped since the map was read, most likely: a thread born meanwhile. The copy ends at the first hole. */
@@ -213,7 +214,7 @@ static void copy_stack(struct gmr__tracer *tracer, struct gmr__thread *thread, u
     /* The thread control block is the upper end of the stack that a thread library made; nothing above it is a frame. */
     if (thread_pointer > sp && thread_pointer < end)
         end = thread_pointer;
-    thread->stack = copy_range(tracer, thread, from, end);
+    thread->stack = copy_range(tracer, thread, from, end, tracer->asked_ns && tracer->asked_ns[index]);
     if (thread->stack.bytes < end - from && !thread->reason && (thread->stack_limit || !thread->stack.bytes)) {
         thread->quality = GMR__THREAD_TRUNCATED;
         thread->reason = !thread->stack.bytes ? "the memory its stack pointer names can't be read"
@@ -240,7 +241,7 @@ void gmr__stop_copy(struct gmr__tracer *tracer, size_t index)
         return;
     }
     thread->regs = stopped.regs;
-    copy_stack(tracer, thread, stopped.thread_pointer);
+    copy_stack(tracer, index, stopped.thread_pointer);
     if (thread->stack.bytes)
         tracer->state->live_tid = thread->tid;
 }
@@ -249,5 +250,5 @@ void gmr__stop_release(struct gmr__tracer *tracer, size_t index, int signal, uin
 {
     struct gmr__thread *thread = &tracer->state->threads[index];
     ptrace(PTRACE_DETACH, thread->tid, NULL, (void *)(long)signal);
-    thread->pause_ns = gmr__now_ns() - since_ns;
+    thread->pause_ns = gmr__tracer_now_ns() - since_ns;
 }

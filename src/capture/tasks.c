@@ -15,6 +15,7 @@
 #include "sys/sys.h"
 
 #define PF_IO_WORKER 0x10u /* include/linux/sched.h */
+#define STAT_BYTES 1024    /* 52 numbers and a name */
 #define PF_USER_WORKER 0x4000u
 #define PF_KTHREAD 0x200000u
 
@@ -50,34 +51,33 @@ bool gmr__task_hopeless(struct gmr__thread *thread, uint32_t flags)
     return true;
 }
 
-static void read_wchan(struct gmr__tracer *tracer, struct gmr__thread *thread)
+static void read_wchan(const struct gmr__dir *tasks, struct gmr__thread *thread)
 {
     if (thread->state != 'S' && thread->state != 'D')
         return;
-    if (gmr__proc_read(tracer->proc, tracer->snapshot->pid, thread->tid, "wchan", thread->wchan,
-                       sizeof(thread->wchan)) < 0 ||
+    if (gmr__proc_task_read(tasks, thread->tid, "wchan", thread->wchan, sizeof(thread->wchan)) < 0 ||
         gmr__streq(thread->wchan, "0"))
         thread->wchan[0] = '\0';
 }
 
 /* The call of a thread that may not stop, so that its registers can't be asked. "running" and the like: none. */
-static void read_call(struct gmr__tracer *tracer, struct gmr__thread *thread)
+static void read_call(const struct gmr__dir *tasks, struct gmr__thread *thread)
 {
     char text[128];
     const char *at = text;
     uint64_t number;
-    if (thread->state == 'D' &&
-        gmr__proc_read(tracer->proc, tracer->snapshot->pid, thread->tid, "syscall", text, sizeof(text)) > 0 &&
+    if (thread->state == 'D' && gmr__proc_task_read(tasks, thread->tid, "syscall", text, sizeof(text)) > 0 &&
         gmr__parse_uint(&at, &number) && number < 10000)
         thread->syscall = (int64_t)number;
 }
 
 /* False: it is gone already. */
-static bool describe(struct gmr__tracer *tracer, pid_t tid, struct gmr__thread *thread)
+static bool describe(const struct gmr__dir *tasks, pid_t tid, struct gmr__thread *thread)
 {
+    char text[STAT_BYTES];
     struct gmr__proc_stat stat;
     *thread = (struct gmr__thread){.tid = tid, .syscall = -1, .state = '?'};
-    if (gmr__proc_stat(tracer->proc, tracer->snapshot->pid, tid, &stat) < 0)
+    if (gmr__proc_task_read(tasks, tid, "stat", text, sizeof(text)) <= 0 || gmr__proc_parse_stat(text, &stat) < 0)
         return false;
     size_t length = strnlen(stat.name, sizeof(thread->name) - 1);
     memcpy(thread->name, stat.name, length);
@@ -85,8 +85,8 @@ static bool describe(struct gmr__tracer *tracer, pid_t tid, struct gmr__thread *
     thread->utime_ticks = stat.utime;
     thread->stime_ticks = stat.stime;
     thread->processor = stat.processor;
-    read_wchan(tracer, thread);
-    read_call(tracer, thread);
+    read_wchan(tasks, thread);
+    read_call(tasks, thread);
     gmr__task_hopeless(thread, stat.flags);
     return true;
 }
@@ -103,6 +103,12 @@ static bool make_index(struct gmr__tracer *tracer)
     return true;
 }
 
+/* Mixed, since the ids of a program's threads may all be even. */
+static bool is_ours(const struct gmr__capture_share *share, pid_t tid)
+{
+    return (uint64_t)((uint32_t)tid * 0x9e3779b1u) * share->count >> 32 == share->which;
+}
+
 int gmr__tasks_list(struct gmr__tracer *tracer)
 {
     struct gmr__dir dir;
@@ -113,12 +119,12 @@ int gmr__tasks_list(struct gmr__tracer *tracer)
     if (error)
         return error;
     while (gmr__dir_next(&dir, &tid)) {
-        if (tid <= 0 || tid > GMR__PID_LIMIT || tracer->index_of[tid])
+        if (tid <= 0 || tid > GMR__PID_LIMIT || tracer->index_of[tid] || !is_ours(tracer->share, tid))
             continue;
         if (!grow_threads(tracer))
             break;
         struct gmr__capture_state *state = tracer->state;
-        if (!describe(tracer, tid, &state->threads[state->thread_count]))
+        if (!describe(&dir, tid, &state->threads[state->thread_count]))
             continue;
         tracer->index_of[tid] = (uint32_t)++state->thread_count;
         state->progress++;

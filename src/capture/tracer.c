@@ -6,7 +6,8 @@
  *
  * A thread that does not stop in time is left for later: should it come to a stop while others are captured, it is taken then, lest it
  * stand until the end. A process with many such threads (a dead network file system) is not waited for one by one: after a few, and for
- * threads in uninterruptible sleep from the first, they are told to stop and looked at once more at the end, together.
+ * threads in uninterruptible sleep from the first, they are told to stop and looked at once more at the end, together. Those that merely
+ * wait for a processor are waited for longer: let go before they stood, their system calls could not be healed.
  */
 #include <errno.h>
 #include <signal.h>
@@ -20,11 +21,13 @@
 
 #include "arch/calls.h"
 #include "capture/tracer.h"
+#include "sys/proc.h"
 #include "sys/sys.h"
 
 #define TICK_US 5000       /* how often a wait looks at its deadline */
 #define PATIENT_TIMEOUTS 4 /* threads waited for one by one before the rest is waited for together */
 #define MAX_ROUNDS 64      /* of listing threads */
+#define LATE_PATIENCE_NS 2000000000ULL
 
 static void nothing(int signal)
 {
@@ -35,6 +38,9 @@ static void start_ticking(void)
 {
     struct sigaction action = {.sa_handler = nothing}; /* no SA_RESTART: waitpid is to be interrupted */
     sigaction(SIGALRM, &action, NULL);
+    /* waitpid needs no signal to tell of a stop; without this each stop queues one. */
+    action = (struct sigaction){.sa_handler = SIG_DFL, .sa_flags = SA_NOCLDSTOP};
+    sigaction(SIGCHLD, &action, NULL);
     sigset_t set;
     sigemptyset(&set);
     sigaddset(&set, SIGALRM);
@@ -45,7 +51,7 @@ static void start_ticking(void)
 
 static bool out_of_time(struct gmr__tracer *tracer)
 {
-    if (tracer->options->deadline_ns && gmr__now_ns() >= tracer->options->deadline_ns)
+    if (tracer->options->deadline_ns && gmr__tracer_now_ns() >= tracer->options->deadline_ns)
         tracer->state->exhausted = true;
     return tracer->state->exhausted || tracer->state->out_of_memory;
 }
@@ -111,7 +117,8 @@ static void call_stopped(struct gmr__tracer *tracer, size_t first, size_t count)
 static void take_and_release(struct gmr__tracer *tracer, size_t index, int signal, uint64_t since_ns)
 {
     gmr__stop_copy(tracer, index);
-    call_stopped(tracer, index, 1);
+    if (!tracer->stop_all)
+        call_stopped(tracer, index, 1);
     gmr__stop_release(tracer, index, signal, since_ns);
 }
 
@@ -124,19 +131,39 @@ static void serve_late(struct gmr__tracer *tracer, int flags)
         tracer->late--;
         /* It ran until this moment: its pause begins now. */
         if (stands)
-            take_and_release(tracer, (size_t)index, signal, gmr__now_ns());
+            take_and_release(tracer, (size_t)index, signal, gmr__tracer_now_ns());
         else
             tracer->state->threads[index].reason = "this thread ended meanwhile";
         tracer->asked_ns[index] = 0;
     }
 }
 
+void gmr__tracer_serve_late(struct gmr__tracer *tracer)
+{
+    serve_late(tracer, WNOHANG);
+}
+
+/* Is there one among the late that would stop if it got a processor? */
+static bool any_starved(struct gmr__tracer *tracer)
+{
+    struct gmr__proc_stat stat;
+    for (size_t i = 0; i < tracer->state->thread_count; i++)
+        if (tracer->asked_ns[i] &&
+            gmr__proc_stat(tracer->proc, tracer->snapshot->pid, tracer->state->threads[i].tid, &stat) == 0 &&
+            stat.state == 'R')
+            return true;
+    return false;
+}
+
 static void wait_for_late(struct gmr__tracer *tracer)
 {
-    uint64_t deadline = gmr__now_ns() + tracer->thread_deadline_ns;
-    while (tracer->late && gmr__now_ns() < deadline) {
+    uint64_t now = gmr__tracer_now_ns(), deadline = now + tracer->thread_deadline_ns, last = now + LATE_PATIENCE_NS;
+    while (tracer->late && now < deadline) {
         serve_late(tracer, 0); /* the ticking timer ends the wait */
         tracer->state->progress++;
+        now = gmr__tracer_now_ns();
+        if (now >= deadline && now < last && tracer->late && any_starved(tracer))
+            deadline = now + tracer->thread_deadline_ns;
     }
 }
 
@@ -145,8 +172,7 @@ static void wait_for_late(struct gmr__tracer *tracer)
 static void capture_one(struct gmr__tracer *tracer, size_t index)
 {
     struct gmr__thread *thread = &tracer->state->threads[index];
-    gmr__snapshot_populate(tracer->snapshot);
-    uint64_t since_ns = gmr__now_ns();
+    uint64_t since_ns = gmr__tracer_now_ns();
     if (!gmr__stop_ask(tracer, index))
         return;
     bool patient = thread->state != 'D' && tracer->timeouts < PATIENT_TIMEOUTS;
@@ -194,10 +220,10 @@ static void one_by_one(struct gmr__tracer *tracer)
         }
         make_asked(tracer, &asked_cap);
         for (; done < tracer->state->thread_count && !out_of_time(tracer); done++) {
+            gmr__copies_ahead(tracer, done);
             if (tracer->state->threads[done].quality != GMR__THREAD_NO_STACK)
                 capture_one(tracer, done);
-            if (tracer->late)
-                serve_late(tracer, WNOHANG);
+            gmr__tracer_serve_late(tracer);
             tracer->state->progress++;
         }
     }
@@ -219,7 +245,7 @@ static void ask_all(struct gmr__tracer *tracer)
             return;
         make_asked(tracer, &asked_cap);
         for (; done < tracer->state->thread_count; done++) {
-            uint64_t now = gmr__now_ns();
+            uint64_t now = gmr__tracer_now_ns();
             if (tracer->state->threads[done].quality != GMR__THREAD_NO_STACK && done < asked_cap &&
                 gmr__stop_ask(tracer, done))
                 postpone(tracer, done, now);
@@ -238,9 +264,9 @@ static void all_at_once(struct gmr__tracer *tracer)
     int *signals = calloc(count + 1, sizeof(*signals));
     if (!signals)
         return; /* our end lets them all go */
-    uint64_t deadline = gmr__now_ns() + tracer->thread_deadline_ns;
+    uint64_t deadline = gmr__tracer_now_ns() + tracer->thread_deadline_ns;
     memset(signals, 0xff, (count + 1) * sizeof(*signals)); /* -1: does not stand */
-    while (tracer->late && gmr__now_ns() < deadline) {
+    while (tracer->late && gmr__tracer_now_ns() < deadline) {
         ptrdiff_t index = next_stopped(tracer, 0, &signal, &stands);
         if (index < 0)
             continue;
@@ -256,18 +282,22 @@ static void all_at_once(struct gmr__tracer *tracer)
         tracer->state->progress++;
     }
     call_stopped(tracer, 0, count);
-    for (size_t i = 0; i < count; i++)
-        if (signals[i] >= 0)
-            gmr__stop_release(tracer, i, signals[i], tracer->asked_ns[i]);
+    for (size_t i = 0; i < count; i++) {
+        if (signals[i] < 0)
+            continue;
+        gmr__stop_release(tracer, i, signals[i], tracer->asked_ns[i]);
+        tracer->asked_ns[i] = 0;
+    }
     free(signals);
+    wait_for_late(tracer); /* not of the same moment as the others, but better than none */
 }
 
-void gmr__tracer_run(struct gmr__snapshot *snapshot, struct gmr__capture_state *state,
-                     const struct gmr__capture_options *options, bool stop_all)
+void gmr__tracer_run(const struct gmr__capture_share *share, const struct gmr__capture_options *options, bool stop_all)
 {
     struct gmr__tracer tracer = {
-        .snapshot = snapshot,
-        .state = state,
+        .share = share,
+        .snapshot = share->snapshot,
+        .state = share->state,
         .options = options,
         .proc = options->proc ? options->proc : "/proc",
         .stack_bytes = options->stack_bytes ? options->stack_bytes : 1u << 20,
@@ -277,6 +307,7 @@ void gmr__tracer_run(struct gmr__snapshot *snapshot, struct gmr__capture_state *
     };
     if (tracer.stack_bytes > UINT32_MAX)
         tracer.stack_bytes = UINT32_MAX;
+    gmr__copies_begin(&tracer);
     start_ticking();
     if (stop_all)
         all_at_once(&tracer);

@@ -1,16 +1,27 @@
 /*
  * capture/tracer.h - what the files of the ptrace capture share.
  *
- * Inspector only. ptrace.c runs in the inspector and starts two short-lived processes: one reads the map, the other (tracer.c, stop.c,
- * tasks.c) holds threads and ends. They meet in the snapshot's arena.
+ * Inspector only. ptrace.c runs in the inspector and starts short-lived processes: one reads the map, then one or two (tracer.c, stop.c,
+ * tasks.c, copies.c) hold threads and end. They meet in the arenas of snapshots.
  */
 #ifndef GMR_CAPTURE_TRACER_H
 #define GMR_CAPTURE_TRACER_H
+
+#include <time.h>
 
 #include "capture/capture.h"
 #include "snapshot/arena.h"
 
 #define GMR__PID_LIMIT 4194304 /* PID_MAX_LIMIT, include/linux/threads.h */
+
+#define GMR__BATCH_BYTES ((size_t)16 << 20)
+
+/* Stacks handed to the inspector: of threads[first .. end), those whose copy begins in [low, high). */
+struct gmr__batch {
+    const struct gmr__thread *threads; /* stays as it is, also when the list has moved on */
+    size_t first, end;
+    const unsigned char *low, *high;
+};
 
 /* Lives in the arena: written by the capturing process, read by the inspector, also when that process was killed. */
 struct gmr__capture_state {
@@ -25,14 +36,38 @@ struct gmr__capture_state {
     bool out_of_memory;
     bool exhausted; /* the deadline came first */
     int maps_error;
-    const char *denied; /* why ptrace was not allowed, a sentence */
+    const char *denied;                   /* why ptrace was not allowed, a sentence */
+    const unsigned char *area, *area_end; /* copies.c: what is handed over begins there */
+    struct gmr__batch batch;
+    uint32_t handed;    /* how many batches were handed over */
+    uint32_t drained;   /* how many of them the inspector has taken */
+    size_t drained_end; /* the inspector's: threads before this index have no copy in the area any more */
+    bool keep;          /* the inspector's: what is copied stays */
+};
+
+/* What one capturing process is given: threads are shared out by their ids. */
+struct gmr__capture_share {
+    struct gmr__snapshot *snapshot; /* its arena, and the map */
+    struct gmr__capture_state *state;
+    unsigned which, count;
+    int ask_fd, answer_fd; /* eventfds: a batch was handed over; it was taken. -1: everything is kept */
+};
+
+/* Where copies of stacks go; the capturing process's own. */
+struct gmr__copies {
+    unsigned char *area; /* two halves; NULL: all to the arena */
+    size_t half_bytes, used, present[2];
+    unsigned which;
+    size_t first; /* index of the first thread not handed over */
 };
 
 /* What the capturing process knows; its own memory. */
 struct gmr__tracer {
-    struct gmr__snapshot *snapshot;
+    const struct gmr__capture_share *share;
+    struct gmr__snapshot *snapshot; /* of the share */
     struct gmr__capture_state *state;
     const struct gmr__capture_options *options;
+    struct gmr__copies copies;
     const char *proc;
     size_t stack_bytes;
     uint64_t thread_deadline_ns;
@@ -43,6 +78,14 @@ struct gmr__tracer {
     unsigned timeouts;
     uint64_t *asked_ns; /* by index, where stop_all or late: when it was told to stop */
 };
+
+/* CLOCK_MONOTONIC by way of the vdso: the capturing process is no signal handler, and asks several times a thread. */
+static inline uint64_t gmr__tracer_now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
 
 /* tasks.c */
 /* Adds a record for every thread of the process that has none: name, state, where it waits. How many were added, or -errno. */
@@ -66,8 +109,18 @@ int gmr__stop_signal(struct gmr__thread *thread, int status);
 void gmr__stop_copy(struct gmr__tracer *tracer, size_t index); /* registers, stack */
 void gmr__stop_release(struct gmr__tracer *tracer, size_t index, int signal, uint64_t since_ns);
 
+/* copies.c */
+void gmr__copies_begin(struct gmr__tracer *tracer);
+/* Room for a copy, not taken yet; NULL: none left. lasting: it must be there until the snapshot is freed. */
+unsigned char *gmr__copies_room(struct gmr__tracer *tracer, size_t bytes, bool lasting);
+/* Takes the first `bytes` of that room; `touched` have been written at most. */
+void gmr__copies_claim(struct gmr__tracer *tracer, const unsigned char *room, size_t bytes, size_t touched);
+/* Between two threads, those before index `done` being taken: makes pages present, hands a full half over. May wait for the inspector. */
+void gmr__copies_ahead(struct gmr__tracer *tracer, size_t done);
+
 /* tracer.c: the capturing process from beginning to end. */
-void gmr__tracer_run(struct gmr__snapshot *snapshot, struct gmr__capture_state *state,
-                     const struct gmr__capture_options *options, bool stop_all);
+void gmr__tracer_run(const struct gmr__capture_share *share, const struct gmr__capture_options *options, bool stop_all);
+/* Takes the threads that have come to a stop since they were given up. */
+void gmr__tracer_serve_late(struct gmr__tracer *tracer);
 
 #endif

@@ -38,13 +38,16 @@ static void close_all(struct gmr__green_attach *attach)
     }
 }
 
-static bool before(struct gmr__snapshot *snapshot, void *userdata)
+static enum gmr__capture_stop before(struct gmr__snapshot *snapshot, void *userdata)
 {
     struct gmr__green_attach *attach = userdata;
     attach->green = gmr__green_new(snapshot, NULL, &attach->options);
     if (attach->green)
         attach->stop = gmr__green_prepare(attach->green);
-    return attach->stop == GMR__GREEN_STOP_TOGETHER;
+    if (attach->stop == GMR__GREEN_STOP_TOGETHER)
+        return GMR__CAPTURE_TOGETHER;
+    /* Those found without a stop may yet be on the stacks of OS threads, which must stay then. */
+    return attach->green && gmr__green_any(attach->green) ? GMR__CAPTURE_EACH : GMR__CAPTURE_PLAIN;
 }
 
 /* The capturing process. */

@@ -189,6 +189,8 @@ struct gmr__green *gmr__green_new(struct gmr__snapshot *snapshot, struct gmr__mo
 void gmr__green_free(struct gmr__green *green);
 /* 1. Target running: find and ahead. May take as long as find_budget_ns. */
 enum gmr__green_stop gmr__green_prepare(struct gmr__green *green);
+/* Did it find a kind of green thread? */
+bool gmr__green_any(const struct gmr__green *green);
 /* 2. These OS threads stand still. Returns within the stop budget (counted over all calls). */
 void gmr__green_collect(struct gmr__green *green, const struct gmr__thread *standing, size_t count);
 /* 3. All run again; snapshot->threads is complete. Core files: prepare, collect with all threads, finish. */

@@ -74,6 +74,14 @@ enum gmr__green_stop gmr__green_prepare(struct gmr__green *green)
     return stop;
 }
 
+bool gmr__green_any(const struct gmr__green *green)
+{
+    for (size_t i = 0; gmr__green_sources[i] && i < GMR__GREEN_MAX_SOURCES; i++)
+        if (green->found[i])
+            return true;
+    return false;
+}
+
 void gmr__green_collect(struct gmr__green *green, const struct gmr__thread *standing, size_t count)
 {
     uint64_t start = gmr__now_ns(), budget = green->options.stop_budget_ns;

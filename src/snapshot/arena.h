@@ -13,8 +13,13 @@
 void *gmr__snapshot_room(struct gmr__snapshot *snapshot, size_t bytes);
 void gmr__snapshot_claim(struct gmr__snapshot *snapshot, size_t bytes, size_t touched);
 
-/* Makes the next pages of the arena present, so that a copy made while a thread is stopped takes no page fault. */
+#define GMR__POPULATE_BYTES ((size_t)256 << 10)
+/* Makes pages present, so that a copy made while a thread is stopped takes no page fault: these, or the arena's next. */
+void gmr__populate(void *place, size_t bytes);
 void gmr__snapshot_populate(struct gmr__snapshot *snapshot);
+
+/* From now on `other`, whose arena a second process filled, lives as long as snapshot, and is freed with it. */
+void gmr__snapshot_adopt(struct gmr__snapshot *snapshot, struct gmr__snapshot *other);
 
 /* Adds to the extra segments, keeps them sorted, cuts overlaps. Not for one segment at a time: O(n log n). */
 int gmr__snapshot_add_extra(struct gmr__snapshot *snapshot, const struct gmr__segment *segments, size_t count);

@@ -16,12 +16,13 @@
 
 #define LARGEST_ARENA (1ULL << 38) /* address space only: pages are taken as they are written */
 #define SMALLEST_ARENA (1ULL << 24)
-#define POPULATE_AHEAD (256u << 10)
+#define PAGE_BYTES 4096
 
 struct arena {
     size_t mapped, used;
-    size_t dirty;     /* bytes before this offset may have been written and given back */
-    size_t populated; /* pages before this offset are there already */
+    size_t dirty;          /* bytes before this offset may have been written and given back */
+    size_t populated;      /* pages before this offset are there already */
+    struct arena *adopted; /* of other snapshots, freed with this one */
     struct gmr__snapshot snapshot;
 };
 
@@ -54,8 +55,10 @@ void gmr__snapshot_free(struct gmr__snapshot *snapshot)
 {
     if (!snapshot)
         return;
-    struct arena *arena = arena_of(snapshot);
-    munmap(arena, arena->mapped);
+    for (struct arena *arena = arena_of(snapshot), *next; arena; arena = next) {
+        next = arena->adopted;
+        munmap(arena, arena->mapped);
+    }
 }
 
 void *gmr__snapshot_room(struct gmr__snapshot *snapshot, size_t bytes)
@@ -76,24 +79,39 @@ void gmr__snapshot_claim(struct gmr__snapshot *snapshot, size_t bytes, size_t to
         arena->used = arena->mapped;
 }
 
-void gmr__snapshot_populate(struct gmr__snapshot *snapshot)
+void gmr__populate(void *place, size_t bytes)
 {
 #ifdef MADV_POPULATE_WRITE
+    uintptr_t from = (uintptr_t)place & ~(uintptr_t)(PAGE_BYTES - 1);
+    madvise((void *)from, (uintptr_t)place + bytes - from,
+            MADV_POPULATE_WRITE); /* Linux 5.14; else faulted in one by one */
+#else
+    (void)place;
+    (void)bytes;
+#endif
+}
+
+void gmr__snapshot_populate(struct gmr__snapshot *snapshot)
+{
     struct arena *arena = arena_of(snapshot);
-    size_t want = arena->used + POPULATE_AHEAD / 2;
-    if (want <= arena->populated)
+    if (arena->used + GMR__POPULATE_BYTES / 2 <= arena->populated)
         return;
-    size_t from = arena->used & ~(size_t)4095, bytes = POPULATE_AHEAD;
+    size_t from = arena->used & ~(size_t)(PAGE_BYTES - 1);
     if (from < arena->populated)
         from = arena->populated;
-    if (bytes > arena->mapped - from)
+    if (GMR__POPULATE_BYTES > arena->mapped - from)
         return;
-    madvise((char *)arena + from, bytes,
-            MADV_POPULATE_WRITE); /* Linux 5.14; without it they are faulted in one by one */
-    arena->populated = from + bytes;
-#else
-    (void)snapshot;
-#endif
+    gmr__populate((char *)arena + from, GMR__POPULATE_BYTES);
+    arena->populated = from + GMR__POPULATE_BYTES;
+}
+
+void gmr__snapshot_adopt(struct gmr__snapshot *snapshot, struct gmr__snapshot *other)
+{
+    struct arena *arena = arena_of(snapshot), *last = arena_of(other);
+    while (last->adopted)
+        last = last->adopted;
+    last->adopted = arena->adopted;
+    arena->adopted = arena_of(other);
 }
 
 void *gmr__snapshot_alloc(struct gmr__snapshot *snapshot, size_t bytes)

@@ -64,6 +64,9 @@ int gmr__proc_fds_open(struct gmr__dir *dir, const char *proc, pid_t pid);   /* 
 int gmr__proc_pids_open(struct gmr__dir *dir, const char *proc);             /* every process */
 /* False at the end. Entries that are not numbers up to INT_MAX are passed over. */
 bool gmr__dir_next(struct gmr__dir *dir, int *number);
+/* A file of the thread `tid` within gmr__proc_tasks_open's directory, for files that the kernel hands out in one piece (stat, wchan, syscall: those
+ * of fs/proc/base.c's ONE): one read. NUL-terminated. The count, or -errno. For many threads; else gmr__proc_read. */
+ssize_t gmr__proc_task_read(const struct gmr__dir *tasks, pid_t tid, const char *name, char *to, size_t cap);
 void gmr__dir_close(struct gmr__dir *dir);
 
 /* ------------------------------------------------------------------------------------------------ a process or thread */

@@ -175,6 +175,29 @@ int gmr__proc_tasks_open(struct gmr__dir *dir, const char *proc, pid_t pid)
     return gmr__dir_open(dir, gmr__proc_path(path, sizeof(path), proc, pid, 0, "task"));
 }
 
+ssize_t gmr__proc_task_read(const struct gmr__dir *tasks, pid_t tid, const char *name, char *to, size_t cap)
+{
+    char path[GMR__PROC_PATH_MAX];
+    ssize_t n;
+    struct gmr__buf text;
+    if (cap == 0)
+        return -EINVAL;
+    to[0] = '\0';
+    gmr__buf_init(&text, path, sizeof(path));
+    gmr__buf_uint(&text, (uint64_t)tid);
+    gmr__buf_char(&text, '/');
+    gmr__buf_str(&text, name);
+    int fd = gmr__openat(tasks->fd, path, O_RDONLY | O_NOCTTY | O_NONBLOCK, 0);
+    if (fd < 0)
+        return fd;
+    do {
+        n = gmr__read(fd, to, cap - 1);
+    } while (n == -EINTR);
+    gmr__close(fd);
+    to[n > 0 ? n : 0] = '\0';
+    return n;
+}
+
 int gmr__proc_fds_open(struct gmr__dir *dir, const char *proc, pid_t pid)
 {
     char path[GMR__PROC_PATH_MAX];

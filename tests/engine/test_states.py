@@ -30,6 +30,8 @@ def a_vfork_parent_is_named_and_goes_on(t):
 def a_process_without_its_first_thread(t):
     target = start(t, "states", "zombieleader")
     t.wait(lambda: pathlib.Path(f"/proc/{target.pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z", "the zombie")
+    t.wait(lambda: "sleeper" in [(task / "comm").read_text().strip() for task in pathlib.Path(f"/proc/{target.pid}/task").iterdir()],
+           "the other thread's name", alive=target)
     result = probe(t, "capture", target.pid, 2)
     threads = by_name(result)
     check(threads["sleeper"]["bytes"] > 0, threads)
