@@ -17,7 +17,8 @@
 /* The first crash of the process. Filled by the crashing thread, read by the reporter while that thread waits. */
 struct gmr__crash {
     _Atomic int tid;       /* of the first thread; 0: none has crashed */
-    _Atomic uint32_t done; /* futex: the report is written, or will never be */
+    _Atomic uint32_t done; /* futex: one more report of a crash is written, or will never be */
+    _Atomic int passed_on; /* the thread that has waited for it and now ends as it would have */
     int signal;
     siginfo_t info;
     const void *context;

@@ -14,13 +14,28 @@
 
 #include "report/registry.h"
 #include "report/runtime.h"
+#include "sys/buf.h"
 #include "sys/sys.h"
+
+#define FIRST_GOES_NS 1000000000u
 
 struct gmr__crash gmr__crash;
 
 static bool is_handler(const struct sigaction *action)
 {
     return action->sa_flags & SA_SIGINFO || (action->sa_handler != SIG_DFL && action->sa_handler != SIG_IGN);
+}
+
+/* The former handler's own mask instead of ours; what the handler's return sets is the interrupted one. */
+static void mask_as_it_would_be(int signal, const struct sigaction *former, const ucontext_t *context)
+{
+    uint64_t mask, more;
+    gmr__memcpy(&mask, &context->uc_sigmask, sizeof(mask));
+    gmr__memcpy(&more, &former->sa_mask, sizeof(more));
+    mask |= more;
+    if (!(former->sa_flags & SA_NODEFER))
+        mask |= (uint64_t)1 << (signal - 1);
+    GMR__SYS(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, sizeof(mask), 0, 0);
 }
 
 /* What would have happened without us. */
@@ -30,6 +45,7 @@ static void pass_on(int signal, siginfo_t *info, void *context)
     if (is_handler(&former)) {
         if (former.sa_flags & SA_RESETHAND)
             gmr__crash_former[signal] = (struct sigaction){.sa_handler = SIG_DFL};
+        mask_as_it_would_be(signal, &former, context);
         if (former.sa_flags & SA_SIGINFO)
             former.sa_sigaction(signal, info, context);
         else
@@ -44,10 +60,24 @@ static void pass_on(int signal, siginfo_t *info, void *context)
     GMR__SYS(SYS_rt_tgsigqueueinfo, gmr__getpid(), gmr__gettid(), signal, info, 0, 0);
 }
 
-static void wait_for_report(uint64_t deadline_ns)
+/* done: as it was before the report was asked for. */
+static void wait_for_report(uint32_t done, uint64_t deadline_ns)
 {
-    while (!atomic_load(&gmr__crash.done) && gmr__now_ns() < deadline_ns)
-        gmr__futex_wait((uint32_t *)&gmr__crash.done, 0, deadline_ns);
+    while (atomic_load(&gmr__crash.done) == done && gmr__now_ns() < deadline_ns)
+        gmr__futex_wait((uint32_t *)&gmr__crash.done, done, deadline_ns);
+}
+
+/* Somebody else crashed first, and goes first afterwards, too: the core file is to be of the crash that was reported. */
+static void wait_for_the_first(int first, uint64_t deadline_ns)
+{
+    bool passed_on = false;
+    while (atomic_load(&gmr__crash.tid) == first && gmr__now_ns() < deadline_ns) {
+        if (!passed_on && atomic_load(&gmr__crash.passed_on) == first) {
+            passed_on = true;
+            deadline_ns = gmr__now_ns() + FIRST_GOES_NS; /* the program's handler may end the thread, or jump out */
+        }
+        gmr__sleep_ns(1000000);
+    }
 }
 
 void gmr__crash_handler(int signal, siginfo_t *info, void *context)
@@ -61,17 +91,22 @@ void gmr__crash_handler(int signal, siginfo_t *info, void *context)
     if (reported && atomic_load(&gmr__crash.tid) != tid) {
         uint64_t timeout_ns = (uint64_t)gmr__rt.settings->report_timeout_ms * 2500000u;
         if (atomic_compare_exchange_strong(&gmr__crash.tid, &none, tid)) {
+            uint32_t done = atomic_load(&gmr__crash.done);
             gmr__crash.signal = signal;
             gmr__crash.info = *info;
             gmr__crash.context = context;
             gmr__ask(GMR__ASK_CRASH);
+            wait_for_report(done, gmr__now_ns() + timeout_ns);
+            atomic_store(&gmr__crash.passed_on, tid);
+        } else {
+            wait_for_the_first(none, gmr__now_ns() + timeout_ns);
         }
-        wait_for_report(gmr__now_ns() + timeout_ns);
     }
     pass_on(signal, info, context);
     if (is_handler(&gmr__crash_former[signal])) {
         /* The program goes on: the next crash is a new one. */
-        if (atomic_compare_exchange_strong(&gmr__crash.tid, &tid, 0))
-            atomic_store(&gmr__crash.done, 0);
+        int mine = tid;
+        atomic_compare_exchange_strong(&gmr__crash.passed_on, &mine, 0);
+        atomic_compare_exchange_strong(&gmr__crash.tid, &tid, 0);
     }
 }

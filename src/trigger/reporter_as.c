@@ -271,7 +271,7 @@ static bool handle(struct reporter *r)
     if (asked & GMR__ASK_CRASH) {
         atomic_fetch_and(&gmr__rt.asked, ~GMR__ASK_CRASH);
         report(r, GMR__ASK_CRASH);
-        atomic_store(&gmr__crash.done, 1);
+        atomic_fetch_add(&gmr__crash.done, 1);
         gmr__futex_wake((uint32_t *)&gmr__crash.done, INT32_MAX);
         return true;
     }

@@ -406,6 +406,10 @@ static void *overflow_on_crash_stack(void *unused)
 static void own_handler(int signal)
 {
     static const char text[] = "own handler\n";
+    sigset_t blocked;
+    if (pthread_sigmask(SIG_BLOCK, NULL, &blocked) != 0 || sigismember(&blocked, SIGUSR1) ||
+        !sigismember(&blocked, signal))
+        _exit(43); /* not the mask that it asked for */
     if (write(1, text, sizeof(text) - 1) > 0)
         _exit(42);
 }
