@@ -32,6 +32,10 @@ fuzz: all
 soak: all
 	@/usr/bin/python3 tests/soak/soak.py --build $(BUILD) --minutes $(MINUTES)
 
+# Every system call and every allocation of libgmr and of gmr report fails once, with several errors: an hour.
+faults: all
+	@tests/faults/whole $(BUILD)
+
 # Counts what the tests put gmr through, into doc/reliability.md.
 reliability: all
 	@tools/reliability --build $(BUILD) --soak-minutes $(MINUTES) --fuzz-minutes $(MINUTES)
@@ -49,4 +53,4 @@ lint:
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all setup demo check bench fuzz soak reliability install format lint clean
+.PHONY: all setup demo check bench fuzz soak faults reliability install format lint clean

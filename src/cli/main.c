@@ -42,6 +42,16 @@ static void occupy_standard_descriptors(void)
     }
 }
 
+/* libdw and libc give up so when memory ends where they did not expect it. The caller is to hear of it in our words and codes. */
+static void gave_up(int signal)
+{
+    static const char text[] = "gmr: gave up: most likely it ran out of memory\n     What was written is not whole.\n";
+    ssize_t ignored = write(STDERR_FILENO, text, sizeof(text) - 1);
+    (void)ignored;
+    (void)signal;
+    _exit(GMR__EXIT_FAILED);
+}
+
 int gmr__cmd_help(int argc, char **argv)
 {
     if (argc < 2)
@@ -72,6 +82,7 @@ int main(int argc, char **argv)
         return gmr__inspector_main(argc, argv);
 
     occupy_standard_descriptors();
+    signal(SIGABRT, gave_up);
     signal(SIGPIPE, SIG_IGN); /* EPIPE is told like any other failure to write */
     if (argc < 2) {
         fputs(gmr__help_overview(), stderr);

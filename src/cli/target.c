@@ -25,6 +25,7 @@ struct gmr__target_half {
     const struct gmr__walk_options *options;
     enum gmr_view view;
     bool carries;     /* libgmr answers */
+    bool fails;       /* it is there and does not, or no more: what it would tell is missing, not absent */
     char reason[256]; /* why it does not */
     const char *next_step;
     struct gmr__hello hello;
@@ -81,6 +82,7 @@ static void say_hello(struct gmr__target_half *half)
     int status =
         fd < 0 ? fd : gmr__hello_ask(fd, earlier(half->options->deadline_ns, gmr__now_ns() + HELLO_NS), &half->hello);
     half->carries = status == 0;
+    half->fails = status < 0 && fd != -ENOENT;
     if (fd == -ENOENT)
         snprintf(half->reason, sizeof(half->reason), "the process carries libgmr, but has no control socket");
     else if (status < 0)
@@ -129,27 +131,27 @@ static int replay(struct gmr__target_half *half, struct gmr_writer *w, const cha
     uint64_t deadline_ns = earlier(half->options->deadline_ns, gmr__now_ns() + SECTION_NS);
     struct gmr__wire_handlers handlers = {.section_done = section_done, .userdata = half};
     void *place = malloc(gmr__wire_in_size());
-    if (!place)
-        return -ENOMEM;
-    snprintf(line, sizeof(line), "gmr/1 sections view=%s names=%s\n", view_name(half->view), name);
-    int fd = gmr__client_connect(half->options->pid, deadline_ns);
-    int status = fd < 0 ? fd : gmr__client_send(fd, line, deadline_ns);
     half->any = false;
+    snprintf(line, sizeof(line), "gmr/1 sections view=%s names=%s\n", view_name(half->view), name);
+    int fd = place ? gmr__client_connect(half->options->pid, deadline_ns) : -ENOMEM;
+    int status = fd < 0 ? fd : gmr__client_send(fd, line, deadline_ns);
     if (status == 0) {
         struct gmr__wire_in *in = gmr__wire_in_init(place, gmr__wire_in_size(), w, &handlers);
         status = gmr__client_replay(fd, in, deadline_ns);
         snprintf(reason, sizeof(reason), "the process broke off: %s",
                  status < 0 ? why(status) : "its stream ended early");
+        /* Whole is whole, whatever came behind the end. */
         int finish = gmr__wire_finish(in, reason);
-        status = status ? status : finish;
+        status = finish == 0 || status == 0 ? finish : status;
     }
     if (fd >= 0)
         close(fd);
     free(place);
     if (status < 0 && gmr__writer_error(w) == 0) {
-        *half->partial = true;
         half->carries = false;
-        snprintf(half->reason, sizeof(half->reason), "the process did not tell its section %s: %s", name, why(status));
+        half->fails = true;
+        snprintf(half->reason, sizeof(half->reason), "the process did not tell %s: %s",
+                 strcmp(name, "own") == 0 ? "its own sections" : name, why(status));
         half->next_step = "try the signal: kill -USR2 PID";
     }
     return status;
@@ -169,19 +171,19 @@ static int package_from_outside(struct gmr__target_half *half, struct gmr_writer
                             status.next_step[0] ? status.next_step : NULL);
 }
 
-static int absent(struct gmr__target_half *half, struct gmr_writer *w, const char *name, const char *title,
-                  unsigned flags)
+static int not_told(struct gmr__target_half *half, struct gmr_writer *w, const char *name, const char *title,
+                    unsigned flags)
 {
     struct gmr__section_head head = {.name = name, .title = title, .shape = GMR__SHAPE_MAP, .flags = flags};
+    *half->partial = *half->partial || half->fails;
     gmr__section_begin(w, &head);
-    return gmr__section_end(w, GMR__ABSENT, half->reason, half->next_step);
+    return gmr__section_end(w, half->fails ? GMR__FAILED : GMR__ABSENT, half->reason, half->next_step);
 }
 
 int gmr__target_half_write(void *userdata, struct gmr_writer *w, const char *name, bool *partial)
 {
     struct gmr__target_half *half = userdata;
     half->partial = partial;
-    bool was_asked = half->carries;
     if (half->carries) {
         int status = replay(half, w, name);
         if (status == 0 || half->any || gmr__writer_error(w) < 0)
@@ -190,10 +192,10 @@ int gmr__target_half_write(void *userdata, struct gmr_writer *w, const char *nam
     if (strcmp(name, "package") == 0)
         return package_from_outside(half, w);
     if (strcmp(name, "configuration") == 0)
-        return absent(half, w, "configuration", "Configuration", 0);
+        return not_told(half, w, "configuration", "Configuration", 0);
     /* Whether the program has sections of its own is not known, unless libgmr is there and did not tell. */
-    if (was_asked)
-        return absent(half, w, "Own Sections", "Own Sections", GMR__SECTION_OWN);
+    if (half->fails)
+        return not_told(half, w, "Own Sections", "Own Sections", GMR__SECTION_OWN);
     return 0;
 }
 

@@ -62,7 +62,7 @@ void gmr__workspace_free(struct gmr__workspace *workspace)
 struct gmr_writer *gmr__workspace_writer(struct gmr__workspace *workspace, int view, int final_view,
                                          struct gmr__sink *sink)
 {
-    return gmr__writer_init(workspace->writer, WRITER_BYTES, view, final_view, sink);
+    return !workspace ? NULL : gmr__writer_init(workspace->writer, WRITER_BYTES, view, final_view, sink);
 }
 
 /* ---- which sections ---- */
@@ -377,10 +377,14 @@ static int assemble_wire(struct making *m)
 
 int gmr__assemble(struct gmr__workspace *workspace, struct gmr__wish *wish, struct gmr__sink *sink)
 {
+    if (!workspace)
+        return -ENOMEM;
     struct making making = {.workspace = workspace, .wish = wish, .start_ns = gmr__now_ns()}, *m = &making;
     m->writer = gmr__writer_init(workspace->writer, WRITER_BYTES, wish->view, wish->final_view, sink);
     if (!m->writer)
         return -ENOMEM;
+    if (!workspace->fallback) /* there was no memory for it at setup; there may be now */
+        workspace->fallback = gmr__fallback_new();
     if (workspace->fallback)
         gmr__fallback_begin(workspace->fallback, wish->deadline_ns);
     wish->fallback = workspace->fallback;

@@ -409,7 +409,8 @@ bool gmr__fallback_section(struct gmr__fallback *f, struct gmr_writer *w, const 
         return false;
     if (gmr__section_begin(w, &head))
         return true;
-    if (!stacks && !threads) {
+    /* Stacks of threads that the inspector has told are not to be had here. */
+    if ((!stacks && !threads) || (stacks && !f->used)) {
         gmr__section_end(w, GMR__FAILED, why, "run `gmr doctor PID`, or `gmr report PID` as root");
         return true;
     }

@@ -266,9 +266,11 @@ static void list_files(struct gmr_writer *w, const struct files *files)
     struct file file;
     uint64_t listed = 0;
     bool text = gmr__writer_text(w);
-    int fd;
-    if (gmr__proc_fds_open(&dir, files->target->proc, files->target->pid))
+    int fd, error = gmr__proc_fds_open(&dir, files->target->proc, files->target->pid);
+    if (error) {
+        gmr__section_error(files->status, GMR__PARTIAL, "the list of open files", error);
         return;
+    }
     if (text)
         gmr_begin_map(w, "descriptors");
     else

@@ -5,6 +5,7 @@
  * separate debug file. The section .debug_frame is put into a small ELF image of its own, because libdw would inflate
  * every debug section of the file before it looks at this one.
  */
+#include "symbol/dwarf_load.h"
 #include "symbol/elf_wrap.h"
 
 #define MAX_FRAME_BYTES ((size_t)256 << 20)
@@ -13,7 +14,7 @@ static bool debug_frame_from(struct gmr__module_data *m, struct gmr__elf_file *f
 {
     static const char *const names[] = {".debug_frame"};
     m->frame_file = gmr__elf_wrap(file, names, 1, MAX_FRAME_BYTES);
-    m->frame_dwarf = m->frame_file ? dwarf_begin_elf(m->frame_file->elf, DWARF_C_READ, NULL) : NULL;
+    m->frame_dwarf = m->frame_file ? gmr__dwarf_begin(m->frame_file->elf) : NULL;
     m->debug_frame = m->frame_dwarf ? dwarf_getcfi(m->frame_dwarf) : NULL;
     m->debug_frame_bias = bias;
     return m->debug_frame != NULL;

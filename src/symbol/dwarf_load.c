@@ -24,6 +24,20 @@ static bool compressed(struct gmr__elf_file *file)
     return gmr__elf_file_section(file, ".zdebug_info", &shdr) != NULL;
 }
 
+/* By default libdw ends the program with 1, which for gmr means a report that is there; an abort is told by who calls us. */
+static _Noreturn void out_of_memory(void)
+{
+    abort();
+}
+
+Dwarf *gmr__dwarf_begin(Elf *elf)
+{
+    Dwarf *dwarf = dwarf_begin_elf(elf, DWARF_C_READ, NULL);
+    if (dwarf)
+        dwarf_new_oom_handler(dwarf, out_of_memory);
+    return dwarf;
+}
+
 static Dwarf *begin(struct gmr__elf_file *file, struct gmr__elf_file **wrapped)
 {
     if (compressed(file)) {
@@ -32,7 +46,7 @@ static Dwarf *begin(struct gmr__elf_file *file, struct gmr__elf_file **wrapped)
             return NULL;
         file = *wrapped;
     }
-    return dwarf_begin_elf(file->elf, DWARF_C_READ, NULL);
+    return gmr__dwarf_begin(file->elf);
 }
 
 bool gmr__dwarf_load(struct gmr__dwarf *dwarf, struct gmr__module_data *m)

@@ -12,6 +12,9 @@ struct gmr__dwarf {
     uint64_t delta;                              /* address in the module's file - address in the DWARF */
 };
 
+/* NULL: no DWARF there. Where memory ends later, libdw calls abort(), as its own assertions do. */
+Dwarf *gmr__dwarf_begin(Elf *elf);
+
 bool gmr__dwarf_load(struct gmr__dwarf *dwarf, struct gmr__module_data *module); /* false: none */
 void gmr__dwarf_unload(struct gmr__dwarf *dwarf);
 

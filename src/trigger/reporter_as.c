@@ -264,6 +264,8 @@ static bool handle(struct reporter *r)
     uint32_t asked = atomic_load(&gmr__rt.asked);
     if (asked & GMR__ASK_STOP)
         return false;
+    if (!r->workspace) /* the process was out of memory; it may not be for ever */
+        r->workspace = gmr__workspace_new();
     if (asked & GMR__ASK_WRITE) {
         atomic_fetch_and(&gmr__rt.asked, ~GMR__ASK_WRITE);
         gmr__serve_request(r->workspace);

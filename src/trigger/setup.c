@@ -82,8 +82,10 @@ static int setup(const struct gmr_options *options)
 {
     gmr__rt.message[0] = '\0';
     struct gmr__settings *settings = gmr__settings_new(options);
-    if (!settings)
+    if (!settings) {
+        gmr__setup_problem("there is no memory for the settings", NULL, ENOMEM);
         return -ENOMEM;
+    }
     if (atomic_load(&gmr__rt.pid) == gmr__getpid()) {
         gmr__crash_disarm();
         gmr__signal_disarm();

@@ -43,6 +43,9 @@ def _json_validator():
 
 
 def _stacks_exist(document):
+    statuses = {section["name"]: section["status"] for section in document.get("report", {}).get("sections", [])}
+    if statuses.get("stacks", "ok") != "ok":
+        return  # and it says so
     count = len(document.get("stacks", []))
     for section in ("threads", "green_threads"):
         for thread in document.get(section, []):

@@ -7,6 +7,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <link.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -17,6 +18,8 @@
 #include <unistd.h>
 
 #include <gmr/gmr.h>
+
+#include "listener.h"
 
 static struct gmr_options options = {.size = sizeof(options)};
 
@@ -475,6 +478,47 @@ static long exhaust(void)
     return opened;
 }
 
+/* ---- failures made up by tests/faults ---- */
+
+static int find_libgmr(struct dl_phdr_info *info, size_t size, void *range)
+{
+    uint64_t *from_to = range;
+    if (!strstr(info->dlpi_name, "/libgmr"))
+        return 0;
+    for (int i = 0; i < info->dlpi_phnum; i++)
+        if (info->dlpi_phdr[i].p_type == PT_LOAD && info->dlpi_phdr[i].p_flags & PF_X) {
+            from_to[0] = info->dlpi_addr + info->dlpi_phdr[i].p_vaddr;
+            from_to[1] = from_to[0] + info->dlpi_phdr[i].p_memsz;
+        }
+    return 1;
+}
+
+/* The listener of the calls that libgmr makes itself, or of all. Answers before: afterwards even the answer is a call that waits for somebody. */
+static void supervise(const char *which)
+{
+    uint64_t range[2] = {0, 0};
+    if (strcmp(which, "all") != 0)
+        dl_iterate_phdr(find_libgmr, range);
+    int next = dup(0);
+    close(next);
+    answer(next);
+    install_listener(range[0], range[1]);
+}
+
+/* With failing.so preloaded. */
+static long fail_allocation(const char *at)
+{
+    long (*set)(const char *at) = (long (*)(const char *))dlsym(RTLD_DEFAULT, "failing_set");
+    return set ? set(at) : -ENOENT;
+}
+
+static long register_options(const char *group)
+{
+    static int workers = 4;
+    static const struct gmr_config_option known[] = {{.name = "workers", .type = GMR_CONFIG_INT, .value = &workers}};
+    return gmr_config_register_group(group, known, 1);
+}
+
 static void run(char *command, char *a, char *b, char *c)
 {
 #define IS(name) (strcmp(command, name) == 0)
@@ -490,6 +534,8 @@ static void run(char *command, char *a, char *b, char *c)
         answer(gmr_triggers_armed());
     else if (IS("register"))
         answer(gmr_register_section(a, generator_of(b), NULL));
+    else if (IS("options"))
+        answer(register_options(a));
     else if (IS("unregister"))
         answer(gmr_unregister_section(a, generator_of(b)));
     else if (IS("write"))
@@ -528,6 +574,10 @@ static void run(char *command, char *a, char *b, char *c)
         answer(exhaust());
     else if (IS("be"))
         answer(be(a, b));
+    else if (IS("supervise"))
+        supervise(a);
+    else if (IS("fail-allocation"))
+        answer(fail_allocation(a));
     else if (IS("chdir"))
         answer(chdir(a));
     else if (IS("chroot"))
