@@ -28,9 +28,10 @@ bench: all
 fuzz: all
 	@tests/fuzz/run $(BUILD) $(MINUTES)
 
-# Two reports a second for MINUTES, watching memory, descriptors and threads.
+# Two reports a second for MINUTES, watching memory, descriptors and threads; then 1,000 reports of programs that switch all the time.
 soak: all
 	@/usr/bin/python3 tests/soak/soak.py --build $(BUILD) --minutes $(MINUTES)
+	@GMR_BUILD=$(BUILD) GREEN_REPORTS=1000 /usr/bin/python3 tests/green/test_torn.py
 
 # Every system call and every allocation of libgmr and of gmr report fails once, with several errors: an hour.
 faults: all

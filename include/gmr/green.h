@@ -52,7 +52,6 @@ extern "C" {
     0x04u /* where pc lies within the switch routine, it is in x1 at off_alternate_pc (aarch64's swapcontext) */
 #define GMR_LAYOUT_NULL_RUNS 0x08u /* a slot of NULL: it runs, or is just being switched to */
 #define GMR_LAYOUT_MIGRATES 0x10u  /* may go on another OS thread (M:N): all must be stopped at once */
-#define GMR_LAYOUT_FCONTEXT 0x20u  /* Boost's, of unknown version: told from the bytes of the switch routine */
 
 #define GMR_NO_OFFSET INT16_MIN
 #define GMR_LAYOUT_CALLEE 12

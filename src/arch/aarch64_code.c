@@ -61,3 +61,21 @@ bool gmr__arch_registers_back(const unsigned char *around)
     (void)around;
     return false;
 }
+
+size_t gmr__arch_loads_sp(const unsigned char *code, size_t bytes, size_t *end)
+{
+    size_t found = 0;
+    for (size_t i = 0; i + 4 <= bytes; i += 4) {
+        uint32_t instruction;
+        memcpy(&instruction, code + i, sizeof(instruction));
+        /* add sp, xN, #n with N other than sp: mov sp, xN is one of them */
+        if (!found && (instruction & 0xff80001fu) == 0x9100001fu && (instruction >> 5 & 31) != 31)
+            found = i + 4;
+        bool leaves = (instruction & 0xfffffc1fu) == 0xd61f0000u || (instruction & 0xfffffc1fu) == 0xd65f0000u;
+        if (found && leaves) { /* br, ret */
+            *end = i + 4;
+            break;
+        }
+    }
+    return found;
+}

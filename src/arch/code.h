@@ -34,4 +34,8 @@ extern const int gmr__arch_link;
 /* Is this a stub of the procedure linkage table? code: at `address`, of `bytes` in all. *slot: the address of the pointer that it jumps through. */
 bool gmr__arch_plt_stub(const unsigned char *code, size_t bytes, uint64_t address, uint64_t *slot);
 
+/* Of a routine that begins with these bytes: the offset behind the first instruction that loads the stack pointer from another register or
+ * from memory, 0 if there is none. *end: where the routine ends by a return or an indirect jump after that; left alone if that isn't seen. */
+size_t gmr__arch_loads_sp(const unsigned char *code, size_t bytes, size_t *end);
+
 #endif

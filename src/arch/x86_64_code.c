@@ -89,3 +89,33 @@ bool gmr__arch_registers_back(const unsigned char *around)
     const unsigned char *pc = around + GMR__EPILOGUE_BEFORE;
     return (restores_sp(pc) && pc[4] == 0xc3) || (pc[0] == 0xc3 && restores_sp(around));
 }
+
+/* mov r/m64, %rsp (8B) or mov %r64, %rsp (89): its length, 0 if it is another instruction. */
+static size_t loads_sp(const unsigned char *code, size_t bytes)
+{
+    if (bytes < 3 || (code[0] & 0xfc) != 0x48)
+        return 0;
+    unsigned mode = code[2] >> 6, reg = code[2] >> 3 & 7, rm = code[2] & 7;
+    if (code[1] == 0x89)
+        return mode == 3 && rm == 4 && reg != 4 && !(code[0] & 1) ? 3 : 0;
+    if (code[1] != 0x8b || reg != 4)
+        return 0;
+    size_t length = 3 + (mode != 3 && rm == 4) + (mode == 1 ? 1 : mode == 2 || (mode == 0 && rm == 5) ? 4 : 0);
+    return length <= bytes ? length : 0;
+}
+
+size_t gmr__arch_loads_sp(const unsigned char *code, size_t bytes, size_t *end)
+{
+    size_t found = 0;
+    for (size_t i = 0; !found && i < bytes; i++)
+        if (loads_sp(code + i, bytes - i))
+            found = i + loads_sp(code + i, bytes - i);
+    for (size_t i = found; found && i + 1 < bytes; i++) {
+        bool jump = code[i] == 0xff && (code[i + 1] & 0xf8) == 0xe0;
+        if (code[i] == 0xc3 || jump) {
+            *end = i + 1 + jump;
+            break;
+        }
+    }
+    return found;
+}

@@ -7,9 +7,12 @@
 #include "green/context.h"
 #include "green/registry.h"
 #include "green/set.h"
+#include "green/switches.h"
 
 #define GMR__READER_ROOTS 4 /* a program may hold libgmr twice: linked in and preloaded */
 #define GMR__READER_SHAPES 256
+#define GMR__FLYING 256u /* contexts in flight at once: as many as OS threads switch */
+#define GMR__FLYING_GUESSES 8u
 
 /* What was copied for one record. */
 struct gmr__copied {
@@ -75,6 +78,8 @@ struct gmr__reader {
     size_t list_count;
     struct gmr__lua *lua; /* coroutines of the Lua states that the program told of */
     struct gmr__copy_batch *batch;
+    struct gmr__flying *flying; /* reader_flight.c */
+    size_t flying_count;
 };
 
 /* reader.c */
@@ -89,6 +94,13 @@ void gmr__reader_copy_stopped(struct gmr__green *green, struct gmr__reader *read
 /* One thing that is like a record, as part of a batch; record NULL: what has gathered is copied now. */
 void gmr__reader_copy_one(struct gmr__green *green, struct gmr__reader *reader, const struct gmr__record *record,
                           struct gmr__copied *copied, const struct gmr__shape *shape);
+/* The stack, from a saved stack pointer that does not stand in the slot. */
+void gmr__reader_copy_saved(struct gmr__green *green, struct gmr__reader *reader, const struct gmr__record *record,
+                            struct gmr__copied *copied, uint64_t saved);
+/* reader_flight.c: at the stop; first each that has no saved stack pointer, then the search for all of them. */
+void gmr__reader_flies(struct gmr__green *green, struct gmr__reader *reader, const struct gmr__record *record,
+                       struct gmr__copied *copied, const struct gmr__shape *shape);
+void gmr__reader_copy_flying(struct gmr__green *green, struct gmr__reader *reader);
 /* reader_lists.c */
 typedef int (*gmr__reader_each)(void *userdata, const struct gmr__shape *shape, const struct gmr__record *record,
                                 const struct gmr__copied *copied, struct gmr__green_thread *thread);

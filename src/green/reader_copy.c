@@ -213,9 +213,25 @@ static void flush(struct gmr__green *green, struct gmr__reader *reader, struct g
     read_details(green, reader, batch);
     read_copied_away(green, reader, batch);
     bool standing = green->phase == GMR__PHASE_COLLECT;
-    for (size_t i = 0; i < batch->count; i++)
-        batch->work[i].copied->fresh = standing;
+    for (size_t i = 0; i < batch->count; i++) {
+        struct work *w = &batch->work[i];
+        w->copied->fresh = standing;
+        if (standing && !w->base && w->record->slot && w->shape->layout.flags & GMR_LAYOUT_NULL_RUNS)
+            gmr__reader_flies(green, reader, w->record, w->copied, w->shape);
+    }
     batch->count = 0;
+}
+
+void gmr__reader_copy_saved(struct gmr__green *green, struct gmr__reader *reader, const struct gmr__record *record,
+                            struct gmr__copied *copied, uint64_t saved)
+{
+    uint32_t bytes = bytes_from(green, record, saved);
+    if (!bytes || !make_room(green, reader, copied, bytes))
+        return;
+    struct gmr__green_piece piece = {.address = saved, .to = copied->stack, .bytes = bytes};
+    gmr__green_read_many(green, &piece, 1);
+    copied->stack_start = saved;
+    copied->stack_got = piece.got;
 }
 
 /* Copies what belongs to the records of one class. */
@@ -329,4 +345,5 @@ void gmr__reader_copy_stopped(struct gmr__green *green, struct gmr__reader *read
     copy_pass(green, reader, batch, GMR__RECORD_CHANGED);
     if (!gmr__green_out_of_time(green))
         copy_pass(green, reader, batch, GMR__RECORD_UNSURE);
+    gmr__reader_copy_flying(green, reader);
 }

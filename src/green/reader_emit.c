@@ -11,6 +11,7 @@
 #include "green/reader.h"
 
 #define CODE_CACHE 1024
+#define LEARNT 64 /* records of each block that are looked at for the routine they return from */
 
 struct carrier {
     uint64_t sp;
@@ -23,6 +24,7 @@ struct emitter {
     struct carrier *carriers; /* sorted by sp */
     size_t carrier_count;
     uint64_t bad_records, bad_contexts, approximate, late;
+    struct gmr__switches switches;
     struct gmr__unowned unowned;
     bool unowned_now;             /* their turn, after all others */
     bool settled;                 /* the copy of the one at hand was made ahead, and stands */
@@ -244,6 +246,27 @@ static void put_suspended(struct emitter *e, const struct gmr__shape *shape, con
     e->approximate += t->approximate;
 }
 
+/* Stopped inside the switch routine: the one it switches from still, or the one it switches to already. */
+static void leave_switch(struct emitter *e, const struct gmr__switch *routine, const struct gmr__shape *shape,
+                         const struct gmr__record *record, const struct gmr__copied *copied,
+                         const struct gmr__thread *carrier, struct gmr__green_thread *t)
+{
+    struct gmr__green_thread saved = *t;
+    if (gmr__switch_leave(e->green, routine, shape, &carrier->stack, &saved.regs)) {
+        t->regs = saved.regs;
+        t->activation = false;
+        return;
+    }
+    if (carrier->regs.value[gmr__arch_pc] < routine->loaded)
+        return; /* the routine may have unwind information */
+    saved.activation = false;
+    put_suspended(e, shape, record, copied, &saved);
+    if (saved.problem)
+        return;
+    *t = saved;
+    t->state = GMR__GREEN_RUNNING;
+}
+
 static int emit_one(void *userdata, const struct gmr__shape *shape, const struct gmr__record *record,
                     const struct gmr__copied *copied, struct gmr__green_thread *t)
 {
@@ -258,20 +281,15 @@ static int emit_one(void *userdata, const struct gmr__shape *shape, const struct
         t->stack_low = t->stack_high = 0;
     const struct gmr__thread *carrier =
         t->stack_low < t->stack_high ? carrier_of(e, t->stack_low, t->stack_high) : NULL;
-    bool switching =
-        carrier && in_range(carrier->regs.value[gmr__arch_pc], shape->layout.switch_low, shape->layout.switch_high);
-    if (!carrier && t->state == GMR__GREEN_RUNNING) { /* the list says so; on the OS thread's own stack, perhaps */
+    if (!carrier && t->state == GMR__GREEN_RUNNING) /* the list says so; on the OS thread's own stack, perhaps */
         carrier = thread_of(e, t->carrier);
-        switching = false;
-    }
-    if (carrier && !copied->copied_away && !switching) {
+    if (carrier && !copied->copied_away) {
         put_running(carrier, t);
+        const struct gmr__switch *routine = gmr__switch_at(&e->switches, carrier->regs.value[gmr__arch_pc]);
+        if (routine && t->stack_low < t->stack_high)
+            leave_switch(e, routine, shape, record, copied, carrier, t);
     } else {
         put_suspended(e, shape, record, copied, t);
-        if (switching && !copied->copied_away) {
-            t->state = GMR__GREEN_RUNNING;
-            t->carrier = carrier->tid;
-        }
     }
     if (gmr__unowned(shape) && !gmr__unowned_there(e->green, &e->unowned, shape, record, copied, t))
         return 0;
@@ -356,6 +374,28 @@ static int emit_records(struct emitter *e)
     return error;
 }
 
+/* The switch routines: those that layouts tell, that have a known name, and that suspended green threads return from. */
+static void find_switches(struct emitter *e)
+{
+    const struct gmr__reader *reader = e->reader;
+    for (size_t i = 0; i < reader->shape_count; i++)
+        if (reader->shapes[i].layout.version == GMR_LAYOUT_VERSION)
+            gmr__switches_add(e->green, &e->switches, (uint64_t)(uintptr_t)reader->shapes[i].layout.switch_low,
+                              (uint64_t)(uintptr_t)reader->shapes[i].layout.switch_high);
+    gmr__switches_by_name(e->green, &e->switches);
+    for (size_t r = 0; r < reader->root_count; r++)
+        for (size_t s = 0; s < reader->roots[r].slab_count; s++) {
+            const struct gmr__slab *slab = reader->roots[r].slabs[s];
+            for (uint32_t i = 0; i < slab->count && i < LEARNT; i++) {
+                const struct gmr__copied *copied = &slab->copied[i];
+                struct gmr__green_thread t = {0};
+                if (slab->records[i].generation & 1 && copied->shape && copied->shape != UINT16_MAX &&
+                    !decode(e, &reader->shapes[copied->shape - 1], &slab->records[i], copied, &t))
+                    gmr__switches_learn(e->green, &e->switches, t.regs.value[gmr__arch_pc]);
+            }
+        }
+}
+
 int gmr__reader_emit(struct gmr__green *green, struct gmr__reader *reader)
 {
     struct emitter *e = calloc(1, sizeof(*e));
@@ -364,6 +404,7 @@ int gmr__reader_emit(struct gmr__green *green, struct gmr__reader *reader)
     e->green = green;
     e->reader = reader;
     load_carriers(e);
+    find_switches(e);
     int error = emit_records(e);
     e->settled = false;
     int lists = gmr__reader_emit_lists(green, reader, emit_one, e);

@@ -1,0 +1,76 @@
+#!/usr/bin/python3
+"""Green threads that switch millions of times a second while reports are taken: no stack is torn, no switch is lost.
+
+Every list of frames is one that the program can have: for each green thread that is not marked approximate, in each report. The programs
+count their switches on both sides and check their own stacks. GREEN_REPORTS: how many reports of each program (25; `make soak`: 1,000).
+"""
+import os
+import pathlib
+import re
+import sys
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e"))
+from common import BUILD, Skip, check, functions, suite  # noqa: E402
+
+REPORTS = int(os.environ.get("GREEN_REPORTS", "25"))
+COUNT = 60
+FIBER = r"((boost|std)::\S+ )"
+OWN = {False: r"(test_switch )?(step )(down ){1,13}body", True: r"(test_switch )?(step )?(down ){0,13}body"}
+BOOST = {False: rf"(jump_fcontext )?{FIBER}*boost_step (boost_down ){{1,13}}boost_body( .*)?",
+         True: rf"(jump_fcontext )?{FIBER}*(boost_step )?{FIBER}*(boost_down ){{0,13}}boost_body( .*)?"}
+
+
+def torn(t, argv, patterns):
+    """REPORTS reports; how many lists of frames were exact."""
+    path = BUILD / "tests" / "green" / argv[0]
+    if not path.exists():
+        raise Skip(f"{argv[0]} was not built: its library is not installed")
+    count = t.tmp / "count"
+    process = t.spawn([path, *map(str, argv[1:])], env=t.environment(GREEN_COUNT=str(count)))
+    t.wait(lambda: "ready" in process.stdout_text(), "the target to be ready", alive=process)
+    exact = running = left_out = 0
+    began = time.monotonic()
+    for _ in range(REPORTS):
+        # An overloaded machine may not stop a thread in time, or use the stop's budget up: the report says so, and of which.
+        document = t.report(process.pid, "--sections", "green_threads,threads", codes=(0, 1))
+        threads = [thread for thread in document["green_threads"] if not thread.get("discovered")]
+        check(len(threads) == COUNT, len(threads))
+        if not document["threads"][0].get("stack", -1) >= 0:
+            left_out += 1
+            continue
+        check(sum(thread["state"] == "running" for thread in threads) <= 1, threads)
+        for thread in threads:
+            if "approximate" in thread:
+                continue
+            check("problem" not in thread, thread)
+            names = " ".join(functions(document, thread))
+            runs = thread["state"] == "running"
+            check(re.fullmatch(patterns[runs], names), thread, names)
+            exact += 1
+            running += runs
+    check(exact >= COUNT, "hardly a stack was copied at a stop:", exact)
+    check(process.stop() == 0, "the target ended with", process.popen.returncode)
+    rate = int(count.read_text()) / (time.monotonic() - began)
+    print(f"# {argv[0]}: {REPORTS} reports, {exact} stacks exact, {running} of them running, {left_out} reports without a stop, "
+          f"{rate / 1e6:.1f} million switches a second")
+
+
+@suite.test
+def a_switch_of_the_programs_own(t):
+    torn(t, ["target_many", COUNT, 5, 1000, "spin"], OWN)
+
+
+@suite.test
+def with_the_switch_counter(t):
+    torn(t, ["target_many", COUNT, 5, 1000, "spin", "counted"], OWN)
+
+
+@suite.test
+def boosts_jump_fcontext(t):
+    if os.uname().machine != "x86_64":
+        raise Skip("the saved stack pointer in flight is looked for on x86-64")
+    torn(t, ["target_boost_spin", COUNT], BOOST)
+
+
+suite.main()
