@@ -73,7 +73,7 @@ static bool read_elf(struct gmr__peek *peek, struct gmr__self_module *m)
 /* ---- what setup remembered ---- */
 
 #define MOST_REMEMBERED 96
-static struct gmr__self_module remembered[MOST_REMEMBERED];
+static GMR__APART struct gmr__self_module remembered[MOST_REMEMBERED];
 static unsigned remembered_count;
 
 static int remember(struct dl_phdr_info *info, size_t size, void *userdata)

@@ -25,8 +25,8 @@ _Static_assert(GMR__SLAB_DETAILS + GMR__SLAB_RECORDS * 128u <= GMR__SLAB_BYTES, 
 #define BATCH 64u
 #define EXPORTED __attribute__((visibility("default")))
 
-static uint64_t slabs[GMR__SLAB_MAX];
-static struct gmr__list_entry lists[GMR__LIST_MAX];
+static GMR__APART uint64_t slabs[GMR__SLAB_MAX];
+static GMR__APART struct gmr__list_entry lists[GMR__LIST_MAX];
 
 /* The name that debuggers look for; the note below finds it without symbols. */
 EXPORTED extern struct gmr__registry gmr_green_registry_1;

@@ -14,7 +14,7 @@
 static const int crash_signals[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGTRAP};
 #define SIGNALS (sizeof(crash_signals) / sizeof(crash_signals[0]))
 
-struct sigaction gmr__crash_former[65];
+GMR__APART struct sigaction gmr__crash_former[65];
 static bool armed;
 
 static bool ours(const struct sigaction *action)

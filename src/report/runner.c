@@ -49,7 +49,7 @@ static uint32_t *word_of(struct gmr__runner *runner)
 /* ---- the reporter's side ---- */
 
 /* For a process that is out of address space; in .bss it costs nothing until it is used. */
-static _Alignas(64) unsigned char reserve[256u << 10];
+static GMR__APART unsigned char reserve[256u << 10];
 static bool reserve_used;
 
 static void unmap_job(struct gmr__job *job)
@@ -291,7 +291,6 @@ static void *runner_main(void *argument)
     gmr__crash_stack(); /* a generator that recurses without end is caught on it */
     atomic_store(&self->state, IDLE);
     gmr__futex_wake(word_of(self), 1);
-    ensure_spare(self);
     for (;;) {
         uint32_t state = atomic_load(&self->state);
         if (state != BUSY) {
@@ -333,12 +332,16 @@ static void ensure_spare(const struct gmr__runner *self)
             return;
 }
 
+/* The spare, too: what a thread allocates to create its first one comes from a new arena of malloc's, 64 MiB of address space. */
 int gmr__runner_start(void)
 {
     for (int i = 0; i < RUNNERS; i++)
         if (atomic_load(&runners[i].state) != NONE)
             return 0;
-    return start_runner(&runners[0]);
+    int error = start_runner(&runners[0]);
+    if (!error)
+        start_runner(&runners[1]);
+    return error;
 }
 
 void gmr__runner_forget(void)

@@ -31,7 +31,7 @@
 #define LAST_SIGNAL 64
 
 /* Ready beforehand: the process may be out of address space. One inspector at a time. */
-static _Alignas(64) unsigned char stack[STACK_BYTES];
+static GMR__APART unsigned char stack[STACK_BYTES];
 static bool stack_lost; /* to a child that could not be ended */
 
 struct kernel_sigaction {

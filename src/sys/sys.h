@@ -23,6 +23,9 @@
 #define GMR__SYS(number, a, b, c, d, e, f) \
     gmr__syscall((number), (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), (long)(f))
 
+/* Of a big variable that is seldom touched: libgmr is linked so that these stand apart, and the rest shares few pages. */
+#define GMR__APART _Alignas(4096)
+
 static inline int gmr__openat(int directory, const char *path, int flags, unsigned mode)
 {
     return (int)GMR__SYS(SYS_openat, directory, path, flags | O_CLOEXEC, mode, 0, 0);

@@ -290,8 +290,11 @@ void *gmr__reporter_main(void *unused)
 {
     static struct reporter reporter;
     struct reporter *r = &reporter;
-    gmr__memset(r, 0, sizeof(*r));
+    r->watch = (struct gmr__watch){0};
     r->client.fd = -1;
+    r->client_waits = false;
+    r->not_before_ns = 0;
+    r->socket_path[0] = r->where[0] = '\0';
     block_signals();
     GMR__SYS(SYS_prctl, PR_SET_NAME, "gmr-reporter", 0, 0, 0, 0);
     gmr__rt.fds = (struct gmr__reporter_fds){-1, -1, -1, -1, -1, -1, 0, false};

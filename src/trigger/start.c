@@ -29,7 +29,7 @@ char gmr__runtime_directory[96];
 
 /* ---- what the reporter needs to know and can't find out itself ---- */
 
-static char candidate_text[4][4096];
+static GMR__APART char candidate_text[3 * 4096]; /* one behind the other: a page is touched as a rule */
 static const char *candidates[6];
 static char environment_text[2048];
 char *gmr__inspector_environment[8];
@@ -43,6 +43,7 @@ const char *const *gmr__inspector_candidates(void)
 void gmr__find_inspector(const char *given, bool secure)
 {
     int n = 0;
+    size_t used = 0;
     Dl_info info;
     if (given)
         candidates[n++] = given;
@@ -50,10 +51,13 @@ void gmr__find_inspector(const char *given, bool secure)
         static const char *const beside[3] = {"gmr", "../bin/gmr", "../../bin/gmr"};
         const char *slash = strrchr(info.dli_fname, '/');
         for (int i = 0; i < 3; i++) {
-            int length = snprintf(candidate_text[i], sizeof(candidate_text[i]), "%.*s/%s",
-                                  (int)(slash - info.dli_fname), info.dli_fname, beside[i]);
-            if (length < (int)sizeof(candidate_text[i]))
-                candidates[n++] = candidate_text[i];
+            size_t room = sizeof(candidate_text) - used;
+            int length = snprintf(candidate_text + used, room, "%.*s/%s", (int)(slash - info.dli_fname), info.dli_fname,
+                                  beside[i]);
+            if (length < 0 || (size_t)length >= room)
+                continue;
+            candidates[n++] = candidate_text + used;
+            used += (size_t)length + 1;
         }
     }
     if (!given)
