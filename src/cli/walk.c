@@ -24,6 +24,7 @@ struct gmr__walk {
     struct gmr__walk_options options;
     struct gmr__snapshot *snapshot;
     struct gmr__analysis *analysis;
+    bool analysed;            /* it is finished, not only begun */
     struct gmr__green *green; /* NULL: not looked for, or no memory */
     char problem[256];
     char cache_directory[512];
@@ -63,6 +64,41 @@ bool gmr__walk_sections_known(const char *list, const char **unknown, size_t *by
 
 /* ------------------------------------------------------------------------------------------------ capture */
 
+static const struct gmr__language_stack *language_of(void *userdata, pid_t tid)
+{
+    const struct gmr__walk *walk = userdata;
+    return gmr__green_os_thread(walk->green, tid);
+}
+
+static struct gmr__analysis_options analysis_options(struct gmr__walk *walk)
+{
+    const char *cache = NULL;
+    if (!walk->options.no_cache)
+        cache = gmr__symbol_cache_directory(walk->cache_directory, sizeof(walk->cache_directory));
+    return (struct gmr__analysis_options){
+        .max_frames = walk->options.max_frames,
+        .each_thread = walk->options.each_thread,
+        .language_of = language_of,
+        .language_userdata = walk,
+        .crashed_tid = walk->options.crashed_tid,
+        .symbols = {.no_lines = walk->options.no_lines,
+                    .cache_directory = cache,
+                    .debuginfod_urls = walk->options.debuginfod_urls,
+                    .debuginfod_timeout_ms = DEBUGINFOD_TIMEOUT_MS},
+    };
+}
+
+/* More stacks than memory should take: unwound while others are being copied. */
+static bool drain(struct gmr__snapshot *snapshot, const struct gmr__thread *thread, void *userdata)
+{
+    struct gmr__walk *walk = userdata;
+    if (!walk->analysis) {
+        struct gmr__analysis_options options = analysis_options(walk);
+        walk->analysis = gmr__analysis_begin(snapshot, &options);
+    }
+    return walk->analysis && gmr__analysis_take(walk->analysis, thread);
+}
+
 static struct gmr__snapshot *capture(struct gmr__walk *walk)
 {
     const struct gmr__walk_options *options = &walk->options;
@@ -71,6 +107,8 @@ static struct gmr__snapshot *capture(struct gmr__walk *walk)
         .stack_bytes = options->max_stack_bytes,
         .deadline_ns = options->deadline_ns,
         .stop_all = options->all_at_once,
+        .drain = drain,
+        .drain_userdata = walk,
     };
     /* Also for the threads: those of an interpreter have frames of its language. */
     struct gmr__green_attach *green = NULL;
@@ -78,6 +116,10 @@ static struct gmr__snapshot *capture(struct gmr__walk *walk)
         green = gmr__green_attach(&capture, NULL);
     int status = gmr__capture_ptrace(options->pid, &capture, &snapshot);
     walk->green = gmr__green_take(green, snapshot);
+    if (!snapshot) {
+        gmr__analysis_free(walk->analysis);
+        walk->analysis = NULL;
+    }
     if (status < 0)
         snprintf(walk->problem, sizeof(walk->problem), "the process could not be captured: %s", strerror(-status));
     return snapshot;
@@ -114,9 +156,8 @@ void gmr__walk_free(struct gmr__walk *walk)
     if (!walk)
         return;
     gmr__green_free(walk->green);
-    if (walk->analysis)
-        gmr__analysis_free(walk->analysis);
-    else
+    gmr__analysis_free(walk->analysis);
+    if (!walk->analysed)
         gmr__snapshot_free(walk->snapshot);
     free(walk);
 }
@@ -176,36 +217,22 @@ static const struct gmr__section_head *inspector_head(const char *name)
     return NULL;
 }
 
-static const struct gmr__language_stack *language_of(void *userdata, pid_t tid)
-{
-    const struct gmr__walk *walk = userdata;
-    return gmr__green_os_thread(walk->green, tid);
-}
-
 /* Made when the first section needs it: the target runs on, whatever this takes. */
 static bool analyse(struct gmr__walk *walk)
 {
-    if (walk->analysis || !walk->snapshot)
-        return walk->analysis != NULL;
-    const char *cache = NULL;
-    if (!walk->options.no_cache)
-        cache = gmr__symbol_cache_directory(walk->cache_directory, sizeof(walk->cache_directory));
-    struct gmr__analysis_options options = {
-        .max_frames = walk->options.max_frames,
-        .each_thread = walk->options.each_thread,
-        .language_of = language_of,
-        .language_userdata = walk,
-        .crashed_tid = walk->options.crashed_tid,
-        .symbols = {.no_lines = walk->options.no_lines,
-                    .cache_directory = cache,
-                    .debuginfod_urls = walk->options.debuginfod_urls,
-                    .debuginfod_timeout_ms = DEBUGINFOD_TIMEOUT_MS},
-    };
-    walk->analysis = gmr__analysis_new(walk->snapshot, &options);
-    walk->snapshot = walk->analysis ? walk->analysis->snapshot : NULL;
-    if (!walk->analysis)
+    if (walk->analysed || !walk->snapshot)
+        return walk->analysed;
+    if (walk->analysis) {
+        walk->analysis = gmr__analysis_finish(walk->analysis);
+    } else {
+        struct gmr__analysis_options options = analysis_options(walk);
+        walk->analysis = gmr__analysis_new(walk->snapshot, &options);
+    }
+    walk->analysed = walk->analysis != NULL;
+    walk->snapshot = walk->analysed ? walk->analysis->snapshot : NULL;
+    if (!walk->analysed)
         snprintf(walk->problem, sizeof(walk->problem), "no memory for the analysis");
-    return walk->analysis != NULL;
+    return walk->analysed;
 }
 
 static void run_inspector_section(struct gmr__walk *walk, struct gmr_writer *w, const char *name,

@@ -32,8 +32,11 @@ struct gmr__report_stack {
 };
 
 struct gmr__stack_table;
+struct gmr__early;
 struct gmr__analysis {
     struct gmr__snapshot *snapshot;
+    bool owner;                  /* of the snapshot: not before it is whole */
+    const struct gmr__map *maps; /* those that modules were made from */
     struct gmr__modules *modules;
     struct gmr__unwinder *unwinder;
     struct gmr__symbolizer *symbolizer;
@@ -41,11 +44,23 @@ struct gmr__analysis {
     const struct gmr__stack **thread_stacks; /* by index of snapshot->threads; NULL: that thread has none */
     struct gmr__stack crashed;               /* the crashed thread's without the handler */
     struct gmr__stack_table *table;
+    struct gmr__early *early; /* threads unwound before the snapshot was whole */
+    size_t early_count, early_cap, kept_bytes;
 };
 
 /* Takes the snapshot over (and options->modules), also on failure; options may be NULL. Unwinds every thread. NULL: no memory. */
 struct gmr__analysis *gmr__analysis_new(struct gmr__snapshot *snapshot, const struct gmr__analysis_options *options);
+/* The same in steps, for a snapshot that is yet to be filled and whose stacks are not all kept: begun when it has its map, which leaves it
+ * the caller's; then threads whose copies will be gone (false: no memory, keep the copy); then, with the snapshot whole, the end,
+ * which takes it over. NULL: no memory; after analysis_finish both are gone then. */
+struct gmr__analysis *gmr__analysis_begin(struct gmr__snapshot *snapshot, const struct gmr__analysis_options *options);
+bool gmr__analysis_take(struct gmr__analysis *analysis, const struct gmr__thread *thread);
+struct gmr__analysis *gmr__analysis_finish(struct gmr__analysis *analysis);
 void gmr__analysis_free(struct gmr__analysis *analysis);
+
+/* stacks.c */
+struct gmr__stack_table *gmr__stack_table_new(void);
+void gmr__stack_table_free(struct gmr__stack_table *table);
 
 /* The number of this stack in the report; the same for the same frames. Either may be NULL, not both. -1: no memory. */
 int64_t gmr__analysis_stack(struct gmr__analysis *analysis, const struct gmr__stack *native,

@@ -16,102 +16,27 @@ struct gmr__stack_table {
     size_t slot_count;
 };
 
-/* ---------------------------------------------------------------------------------------- the analysis */
-
-static bool make_table(struct gmr__analysis *analysis)
+struct gmr__stack_table *gmr__stack_table_new(void)
 {
     struct gmr__stack_table *table = calloc(1, sizeof(*table));
     if (!table)
-        return false;
-    analysis->table = table;
+        return NULL;
     table->slot_count = 256;
     table->slots = calloc(table->slot_count, sizeof(*table->slots));
-    return table->slots != NULL;
+    if (table->slots)
+        return table;
+    free(table);
+    return NULL;
 }
 
-static uint64_t function_start(void *userdata, uint64_t pc)
+void gmr__stack_table_free(struct gmr__stack_table *table)
 {
-    const struct gmr__analysis *analysis = userdata;
-    const struct gmr__resolved *resolved = gmr__symbolize(analysis->symbolizer, pc);
-    const struct gmr__symbol *real = resolved ? &resolved->symbols[resolved->symbol_count - 1] : NULL;
-    return real && real->function && !real->inlined && !real->tail_call && real->offset <= pc ? pc - real->offset : 0;
-}
-
-/* What the thread did when it crashed; the frames above the signal's are libgmr's waiting for this very report. */
-static const struct gmr__stack *from_the_crash_on(struct gmr__analysis *analysis, const struct gmr__stack *stack)
-{
-    uint32_t from = 0;
-    while (from < stack->frame_count && !stack->frames[from].signal_frame)
-        from++;
-    if (from + 1 >= stack->frame_count)
-        return stack;
-    analysis->crashed = *stack;
-    analysis->crashed.index = UINT32_MAX - 1; /* no other stack has this number */
-    analysis->crashed.frames += from + 1;
-    analysis->crashed.frame_count -= from + 1;
-    return &analysis->crashed;
-}
-
-static bool unwind_threads(struct gmr__analysis *analysis)
-{
-    struct gmr__snapshot *snapshot = analysis->snapshot;
-    gmr__unwinder_set_function_start(analysis->unwinder, function_start, analysis);
-    analysis->thread_stacks = calloc(snapshot->thread_count + 1, sizeof(*analysis->thread_stacks));
-    if (!analysis->thread_stacks)
-        return false;
-    for (size_t i = 0; i < snapshot->thread_count; i++) {
-        const struct gmr__thread *thread = &snapshot->threads[i];
-        if (!thread->regs.valid)
-            continue;
-        analysis->thread_stacks[i] = gmr__unwind(analysis->unwinder, &thread->regs, &thread->stack, 0, 0, true);
-        if (!analysis->thread_stacks[i])
-            return false;
-        if (thread->tid == analysis->options.crashed_tid)
-            analysis->thread_stacks[i] = from_the_crash_on(analysis, analysis->thread_stacks[i]);
-    }
-    return true;
-}
-
-struct gmr__analysis *gmr__analysis_new(struct gmr__snapshot *snapshot, const struct gmr__analysis_options *options)
-{
-    struct gmr__analysis *analysis = calloc(1, sizeof(*analysis));
-    if (!analysis) {
-        if (options)
-            gmr__modules_free(options->modules);
-        gmr__snapshot_free(snapshot);
-        return NULL;
-    }
-    if (options)
-        analysis->options = *options;
-    analysis->snapshot = snapshot;
-    analysis->modules = analysis->options.modules ? analysis->options.modules : gmr__modules_new(snapshot);
-    if (analysis->modules) {
-        analysis->unwinder = gmr__unwinder_new(snapshot, analysis->modules, analysis->options.max_frames);
-        analysis->symbolizer = gmr__symbolizer_new(snapshot, analysis->modules, &analysis->options.symbols);
-    }
-    if (!analysis->unwinder || !analysis->symbolizer || !make_table(analysis) || !unwind_threads(analysis)) {
-        gmr__analysis_free(analysis);
-        return NULL;
-    }
-    return analysis;
-}
-
-void gmr__analysis_free(struct gmr__analysis *analysis)
-{
-    if (!analysis)
+    if (!table)
         return;
-    gmr__symbolizer_free(analysis->symbolizer);
-    gmr__unwinder_free(analysis->unwinder);
-    gmr__modules_free(analysis->modules);
-    gmr__snapshot_free(analysis->snapshot);
-    if (analysis->table) {
-        free(analysis->table->stacks);
-        free(analysis->table->hashes);
-        free(analysis->table->slots);
-        free(analysis->table);
-    }
-    free(analysis->thread_stacks);
-    free(analysis);
+    free(table->stacks);
+    free(table->hashes);
+    free(table->slots);
+    free(table);
 }
 
 /* ---------------------------------------------------------------------------------------- numbers */

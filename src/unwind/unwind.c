@@ -75,6 +75,16 @@ void gmr__unwinder_set_function_start(struct gmr__unwinder *unwinder, gmr__funct
     unwinder->function_userdata = userdata;
 }
 
+bool gmr__unwinder_renew(struct gmr__unwinder *unwinder, struct gmr__modules *modules)
+{
+    struct gmr__rules *rules = gmr__rules_new(unwinder->snapshot, modules);
+    if (!rules)
+        return false;
+    gmr__rules_free(unwinder->rules);
+    unwinder->rules = rules;
+    return true;
+}
+
 void gmr__unwinder_free(struct gmr__unwinder *unwinder)
 {
     if (!unwinder)

@@ -34,6 +34,8 @@ struct gmr__unwinder *gmr__unwinder_new(const struct gmr__snapshot *snapshot, st
 /* Where the function that holds pc begins, 0 if unknown. Asked only where there is no call-frame information. */
 typedef uint64_t (*gmr__function_start)(void *userdata, uint64_t pc);
 void gmr__unwinder_set_function_start(struct gmr__unwinder *unwinder, gmr__function_start function, void *userdata);
+/* From now on with these modules, of the snapshot's new map. Stacks made before stay. False: no memory, nothing changed. */
+bool gmr__unwinder_renew(struct gmr__unwinder *unwinder, struct gmr__modules *modules);
 void gmr__unwinder_free(struct gmr__unwinder *unwinder);
 
 /* Unwinds from regs over the bytes of `stack`. [low, high): stop once the CFA leaves it (0, 0: no such bound; green threads).

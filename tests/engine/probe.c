@@ -3,7 +3,7 @@
  *
  *     probe capture PID COUNT [all] [stack=BYTES] [deadline=MS, for a thread to stop]   COUNT captures; one line with the sums, thread by thread the last capture
  *     probe unwind PID              what unwinding costs
- *     probe stacks PID [all] [frames=N] [stack=BYTES] [each]   threads and stacks, as the report writes them
+ *     probe stacks PID [all] [frames=N] [stack=BYTES] [each] [batch=BYTES]   threads and stacks, as the report writes them
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,6 +24,8 @@ static void parse(int argc, char **argv)
             capture_options.stop_all = true;
         else if (strncmp(argv[i], "stack=", 6) == 0)
             capture_options.stack_bytes = strtoul(argv[i] + 6, NULL, 10);
+        else if (strncmp(argv[i], "batch=", 6) == 0)
+            capture_options.batch_bytes = strtoul(argv[i] + 6, NULL, 10);
         else if (strncmp(argv[i], "frames=", 7) == 0)
             analysis_options.max_frames = (uint32_t)strtoul(argv[i] + 7, NULL, 10);
         else if (strncmp(argv[i], "deadline=", 9) == 0)
@@ -75,14 +77,28 @@ static void section(struct gmr_writer *w, struct gmr__analysis *analysis, const 
     gmr__section_end(w, status.status, status.reason[0] ? status.reason : NULL, NULL);
 }
 
+static bool drain(struct gmr__snapshot *snapshot, const struct gmr__thread *thread, void *userdata)
+{
+    struct gmr__analysis **analysis = userdata;
+    if (!*analysis)
+        *analysis = gmr__analysis_begin(snapshot, &analysis_options);
+    return *analysis && gmr__analysis_take(*analysis, thread);
+}
+
 static int stacks(pid_t pid, int view)
 {
     static const struct gmr__section_head threads = {.name = "threads", .title = "Threads", .shape = GMR__SHAPE_LIST};
     static const struct gmr__section_head list = {
         .name = "stacks", .title = "Stacks", .shape = GMR__SHAPE_LIST, .flags = GMR__SECTION_STRUCTURED};
     struct gmr__snapshot *snapshot;
-    int error = gmr__capture_ptrace(pid, &capture_options, &snapshot);
-    struct gmr__analysis *analysis = error ? NULL : gmr__analysis_new(snapshot, &analysis_options);
+    struct gmr__analysis *analysis = NULL;
+    if (capture_options.batch_bytes) {
+        capture_options.drain = drain;
+        capture_options.drain_userdata = &analysis;
+    }
+    if (gmr__capture_ptrace(pid, &capture_options, &snapshot) != 0)
+        return 1;
+    analysis = analysis ? gmr__analysis_finish(analysis) : gmr__analysis_new(snapshot, &analysis_options);
     void *place = malloc(gmr__writer_size());
     if (!analysis || !place)
         return 1;
