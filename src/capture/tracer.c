@@ -24,7 +24,8 @@
 #include "sys/proc.h"
 #include "sys/sys.h"
 
-#define TICK_US 5000       /* how often a wait looks at its deadline */
+#define TICK_US 5000 /* how often a wait looks at its deadline */
+#define PATIENCE_NS 450000000ULL
 #define PATIENT_TIMEOUTS 4 /* threads waited for one by one before the rest is waited for together */
 #define MAX_ROUNDS 64      /* of listing threads */
 #define LATE_PATIENCE_NS 2000000000ULL
@@ -266,11 +267,16 @@ static void all_at_once(struct gmr__tracer *tracer)
         return; /* our end lets them all go */
     uint64_t deadline = gmr__tracer_now_ns() + tracer->thread_deadline_ns;
     memset(signals, 0xff, (count + 1) * sizeof(*signals)); /* -1: does not stand */
-    while (tracer->late && gmr__tracer_now_ns() < deadline) {
+    /* While none stands, nobody pays for the wait: on a machine with more to do than it can, a thread that runs first has to get a
+     * processor to stop on. */
+    uint64_t patience = deadline + PATIENCE_NS;
+    bool any = false;
+    while (tracer->late && gmr__tracer_now_ns() < (any ? deadline : patience)) {
         ptrdiff_t index = next_stopped(tracer, 0, &signal, &stands);
         if (index < 0)
             continue;
         tracer->late--;
+        any |= stands;
         if (stands)
             signals[index] = signal;
         else

@@ -13,8 +13,6 @@
 #include <string.h>
 
 #define MAX_THREADS 100000u
-#define MAX_INTERPRETERS 64
-
 static int find(struct gmr__green *green, void **state)
 {
     uint64_t runtime, low, bytes;
@@ -27,9 +25,11 @@ static int find(struct gmr__green *green, void **state)
     python->green = green;
     python->runtime = runtime;
     gmr__peek_init(&python->peek, green);
+    gmr__peek_init_pages(&python->pages, green);
     gmr__addrmap_init(&python->types, 1u << 20);
     gmr__addrmap_init(&python->codes, 1u << 20);
     gmr__addrmap_init(&python->seen, 1u << 22);
+    gmr__addrmap_init(&python->marks, 1u << 20);
     *state = python;
     if (!gmr__python_find_layout(python))
         return 0; /* the note has been written */
@@ -44,26 +44,24 @@ static int find(struct gmr__green *green, void **state)
     return 1;
 }
 
-static int ahead(struct gmr__green *green, void *state)
+int gmr__python_read(struct gmr__python *python, uint64_t address, void *to, size_t bytes)
 {
-    struct gmr__python *python = state;
-    gmr__python_walk_heap(python);
-    return 0;
+    return gmr__peek(&python->pages, address, to, bytes);
 }
 
 /* The thread states of all interpreters: a list each. */
 static void read_threads(struct gmr__python *python)
 {
     const struct gmr__py_layout *l = &python->layout;
-    uint64_t interpreters[MAX_INTERPRETERS], at;
-    size_t count = gmr__python_interpreters(python, interpreters, MAX_INTERPRETERS);
+    uint64_t interpreters[GMR__PY_INTERPRETERS], at;
+    size_t count = gmr__python_interpreters(python, interpreters, GMR__PY_INTERPRETERS);
     for (size_t i = 0; i < count; i++) {
-        if (gmr__green_read(python->green, interpreters[i] + l->interpreter_threads, &at, 8) != 0)
+        if (gmr__python_read(python, interpreters[i] + l->interpreter_threads, &at, 8) != 0)
             continue;
         uint64_t mark = 0;
         for (uint32_t steps = 1, mark_at = 1; at != 0 && at != mark && python->thread_count < MAX_THREADS; steps++) {
             unsigned char bytes[256];
-            if (gmr__green_read(python->green, at, bytes, sizeof(bytes)) != 0)
+            if (gmr__python_read(python, at, bytes, sizeof(bytes)) != 0)
                 break;
             if (python->thread_count == python->thread_room) {
                 size_t room = python->thread_room ? python->thread_room * 2 : 16;
@@ -80,7 +78,7 @@ static void read_threads(struct gmr__python *python)
                 memcpy(&thread->native, bytes + l->thread_native, 8);
             memcpy(&thread->chain.next, bytes + l->thread_frame, 8);
             if (l->frames == GMR__PY_FRAME_CFRAME &&
-                gmr__green_read(python->green, thread->chain.next + l->cframe_current, &thread->chain.next, 8) != 0)
+                gmr__python_read(python, thread->chain.next + l->cframe_current, &thread->chain.next, 8) != 0)
                 thread->chain.next = 0;
             if (steps >= mark_at * 2) {
                 mark = at;
@@ -91,29 +89,79 @@ static void read_threads(struct gmr__python *python)
     }
 }
 
+/* Greenlets and tasks from number `first` on, and with first 0 the OS threads. */
+static int copy_from(struct gmr__python *python, size_t first)
+{
+    gmr__python_read_greenlets(python, first);
+    gmr__python_read_tasks(python, first);
+    size_t count = 0, all = python->thread_count + python->green_count;
+    struct gmr__py_chain **chains = calloc(all ? all : 1, sizeof(*chains));
+    if (!chains)
+        return -ENOMEM;
+    for (size_t i = 0; first == 0 && i < python->thread_count; i++)
+        chains[count++] = &python->threads[i].chain;
+    for (size_t i = first; i < python->green_count; i++)
+        if (python->greens[i].class == GMR__PY_GREENLET)
+            chains[count++] = &python->greens[i].chain;
+    gmr__python_copy_chains(python, chains, count);
+    free(chains);
+    gmr__python_read_greenlet_stacks(python, first);
+    return 0;
+}
+
+/* All that moves. At the stop, and once before, so that its pages are known and there is something to show should the time not
+ * last. What may take long comes last. */
+static int copy_all(struct gmr__python *python)
+{
+    python->thread_count = 0;
+    read_threads(python);
+    gmr__python_walk_ends(python);
+    int error = copy_from(python, 0);
+    size_t known = python->green_count;
+    if (error == 0 && !python->rehearsing && !gmr__python_walk_rest(python) && python->green_count > known)
+        error = copy_from(python, known);
+    return error;
+}
+
+/* An empty chain with room for as many frames, whose pages are there already. */
+static struct gmr__py_chain room_like(struct gmr__python *python, const struct gmr__py_chain *other)
+{
+    struct gmr__py_chain chain = {.frames = gmr__green_alloc(python->green, other->room * sizeof(*chain.frames))};
+    if (chain.frames && other->room != 0) {
+        chain.room = other->room;
+        memset(chain.frames, 1, chain.room * sizeof(*chain.frames));
+    }
+    return chain;
+}
+
+static int ahead(struct gmr__green *green, void *state)
+{
+    struct gmr__python *python = state;
+    gmr__python_mark_lists(python);
+    gmr__python_find_types(python);
+    gmr__python_walk_ahead(python);
+    gmr__python_search_heap(python);
+    python->rehearsing = true;
+    copy_all(python);
+    python->rehearsing = false;
+    for (size_t i = 0; i < python->green_count; i++) {
+        struct gmr__py_green *known = &python->greens[i];
+        known->before = known->chain;
+        known->chain = room_like(python, &known->before);
+        known->gone = false;
+    }
+    gmr__peek_expire(&python->pages);
+    return gmr__python_lists_settled(python) ? 0 : 1;
+}
+
 static int collect(struct gmr__green *green, void *state)
 {
     struct gmr__python *python = state;
     if (python->collected)
         return 0;
     python->collected = true;
-    read_threads(python);
-    gmr__python_walk_stopped(python);
-    gmr__python_read_greenlets(python);
-    gmr__python_read_tasks(python);
-    size_t count = 0, all = python->thread_count + python->green_count;
-    struct gmr__py_chain **chains = calloc(all ? all : 1, sizeof(*chains));
-    if (!chains)
-        return -ENOMEM;
-    for (size_t i = 0; i < python->thread_count; i++)
-        chains[count++] = &python->threads[i].chain;
-    for (size_t i = 0; i < python->green_count; i++)
-        if (python->greens[i].class == GMR__PY_GREENLET)
-            chains[count++] = &python->greens[i].chain;
-    gmr__python_copy_chains(python, chains, count);
-    free(chains);
-    gmr__python_read_greenlet_stacks(python);
-    return 0;
+    gmr__peek_refresh(&python->pages);
+    return copy_all(python);
 }
 
 static const struct gmr__thread *thread_by_tid(const struct gmr__python *python, uint64_t tid)
@@ -184,6 +232,10 @@ static void emit_green(struct gmr__python *python, const struct gmr__py_green *g
 {
     struct gmr__green_thread thread = {.address = green->address, .name = green->name, .state = green->state};
     struct gmr__py_chain chain = green->chain;
+    if (chain.end == gmr__python_no_time && green->before.count > 0) {
+        chain = green->before;
+        thread.approximate = true;
+    }
     thread.kind = green->class == GMR__PY_GREENLET ? "greenlet" : "asyncio task";
     if (green->class == GMR__PY_GREENLET && green->state == GMR__GREEN_RUNNING) {
         const struct gmr__py_thread *runner = runner_of(python, green);
@@ -226,9 +278,9 @@ static int finish(struct gmr__green *green, void *state)
         if (!python->greens[i].gone &&
             !(python->greens[i].class == GMR__PY_TASK && python->greens[i].state == GMR__GREEN_DONE))
             emit_green(python, &python->greens[i]);
-    if (python->broken_lists)
+    if (python->lists_broken)
         gmr__green_note(green, "The lists of Python's garbage collector could not be walked whole: greenlets and tasks"
-                               " may be missing.");
+                               " made in the last moment may be missing.");
     return 0;
 }
 
@@ -237,18 +289,13 @@ static void release(void *state)
     struct gmr__python *python = state;
     if (!python)
         return;
-    for (size_t i = 0; i < python->thread_count; i++)
-        free(python->threads[i].chain.frames);
-    for (size_t i = 0; i < python->green_count; i++) {
-        free(python->greens[i].chain.frames);
-        free(python->greens[i].stack);
-    }
     free(python->threads);
-    free(python->greens);
     gmr__python_free_codes(python);
     gmr__addrmap_free(&python->types);
     gmr__addrmap_free(&python->seen);
+    gmr__addrmap_free(&python->marks);
     gmr__peek_forget(&python->peek);
+    gmr__peek_forget(&python->pages);
     free(python);
 }
 

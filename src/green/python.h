@@ -5,7 +5,8 @@
  *   python_layout.c    where members stand, by CPython version
  *   python_object.c    types, strings, code objects, line tables
  *   python_frames.c    chains of frames: copied at the stop, given names afterwards
- *   python_heap.c      the garbage collector's lists: greenlets and tasks, in the order gc.get_objects() has
+ *   python_lists.c     the garbage collector's lists: greenlets and tasks, in the order gc.get_objects() has
+ *   python_heap.c      the same found by their type, wherever they are
  *   python_greenlet.c  greenlets: state, frames, the native stack they copied away
  *   python_task.c      asyncio tasks and what they await
  *   python.c           the source itself
@@ -34,6 +35,7 @@ struct gmr__py_layout {
     enum gmr__py_lines lines;
     uint32_t runtime_interpreters, runtime_gc; /* runtime_gc: 3.8 only */
     uint32_t interpreter_next, interpreter_threads, interpreter_gc;
+    uint32_t gc_permanent; /* from the first generation to what gc.freeze() keeps */
     uint32_t thread_next, thread_frame, thread_pthread, thread_native;
     uint32_t cframe_current;
     uint32_t frame_code, frame_previous, frame_instruction, frame_entry, frame_owner, frame_stacktop, frame_locals;
@@ -50,6 +52,7 @@ enum gmr__py_class {
     GMR__PY_TASK,
     GMR__PY_CODE,
     GMR__PY_STRING,
+    GMR__PY_TYPE,
     GMR__PY_COROUTINE, /* coroutines, generators, async generators: those with a frame of their own */
     GMR__PY_WRAPPER,   /* what `await` wraps around a coroutine: the next one is its first member */
     GMR__PY_FUTURE_ITERATOR,
@@ -80,6 +83,9 @@ struct gmr__py_thread {
 };
 
 #define GMR__PY_FROZEN ((uint64_t)3 << 56)
+#define GMR__PY_UNORDERED (((uint64_t)2 << 56) + ((uint64_t)1 << 38)) /* found in memory, met on no list */
+#define GMR__PY_KINDS 256
+#define GMR__PY_INTERPRETERS 64
 
 /* A greenlet or a task. */
 struct gmr__py_green {
@@ -89,13 +95,14 @@ struct gmr__py_green {
     uint64_t order; /* as gc.get_objects() has them, behind GMR__PY_FROZEN what gc.freeze() put aside */
     enum gmr__green_state state;
     uint64_t stack_start, stack_stop, stack_copy, stack_saved;
-    unsigned char *stack; /* greenlets: bytes of the C stack from stack_start */
-    uint32_t stack_bytes;
+    unsigned char *stack; /* greenlets: bytes of the C stack from stack_at */
+    uint64_t stack_at;
+    uint32_t stack_bytes, stack_room;
     uint64_t waits_for; /* tasks: the future */
     char wait[64];
     char name[64];
     uint64_t name_object;
-    struct gmr__py_chain chain;
+    struct gmr__py_chain chain, before; /* before: as the rehearsal saw it */
 };
 
 struct gmr__py_code {
@@ -109,7 +116,7 @@ struct gmr__py_code {
 
 struct gmr__python {
     struct gmr__green *green;
-    struct gmr__peek peek;
+    struct gmr__peek peek, pages; /* pages: what is read at the stop */
     struct gmr__py_layout layout;
     uint64_t runtime, eval_low, eval_high;
     struct gmr__addrmap types; /* type -> enum gmr__py_class */
@@ -119,14 +126,25 @@ struct gmr__python {
     size_t thread_count, thread_room;
     struct gmr__py_green *greens;
     size_t green_count, green_room;
-    uint64_t switch_pc;    /* where a suspended greenlet's native stack goes on, 0: unknown */
-    unsigned broken_lists; /* of the collector: those that did not lead to their end */
+    uint64_t kinds[GMR__PY_KINDS]; /* types of greenlets and tasks */
+    unsigned kind_count;
+    uint64_t switch_pc; /* where a suspended greenlet's native stack goes on, 0: unknown */
+    uint64_t interpreters[GMR__PY_INTERPRETERS], full_collections[GMR__PY_INTERPRETERS];
+    size_t interpreter_count;
+    struct gmr__addrmap marks;          /* the collector's lists' last objects -> the one behind each */
+    uint8_t rest[GMR__PY_INTERPRETERS]; /* bit n: generation n is to be walked whole */
+    bool walked;                        /* ahead: every list led to its end */
+    bool lists_broken;                  /* at the stop: one did not lead to its end */
+    bool rehearsing;                    /* the target runs: what is read may be torn */
     bool collected;
     const char *problem;
 };
 
 /* python_layout.c. false: this version is not known (the note has been written). */
 bool gmr__python_find_layout(struct gmr__python *python);
+
+/* At the stop, and in its rehearsal: all of it or -EFAULT. */
+int gmr__python_read(struct gmr__python *python, uint64_t address, void *to, size_t bytes);
 
 /* python_object.c; all read through python->peek. */
 enum gmr__py_class gmr__python_class_of_type(struct gmr__python *python, uint64_t type);
@@ -140,28 +158,45 @@ int gmr__python_line(const struct gmr__python *python, const struct gmr__py_code
 void gmr__python_free_codes(struct gmr__python *python);
 
 /* python_frames.c */
-/* Reads every chain to its end, all of them side by side: each round is one system call for many chains. */
+extern const char gmr__python_no_time[]; /* the end of a chain that the stop had no time for */
+/* Reads every chain to its end. */
 void gmr__python_copy_chains(struct gmr__python *python, struct gmr__py_chain **chains, size_t count);
-bool gmr__python_chain_push(struct gmr__py_chain *chain, uint64_t code, int64_t instruction, bool entry);
+bool gmr__python_chain_push(struct gmr__python *python, struct gmr__py_chain *chain, uint64_t code, int64_t instruction,
+                            bool entry);
 /* Names for a chain, into memory of the set. */
 void gmr__python_language(struct gmr__python *python, const struct gmr__py_chain *chain,
                           struct gmr__language_stack *language);
 
 /* python_heap.c */
-void gmr__python_walk_heap(struct gmr__python *python);    /* target running */
-void gmr__python_walk_stopped(struct gmr__python *python); /* at the stop: what was made since, what moved */
+void gmr__python_find_types(struct gmr__python *python);
+void gmr__python_search_heap(struct gmr__python *python); /* target running */
+/* Remembers an object that is a greenlet or a task. order: 0 if it was met on no list. The last walk decides on the order. */
+void gmr__python_meet(struct gmr__python *python, uint64_t object, uint64_t type, uint64_t order);
+
+/* At the stop, and in its rehearsal. */
+bool gmr__python_is_alive(struct gmr__python *python, const struct gmr__py_green *green);
+
+/* python_lists.c */
+void gmr__python_mark_lists(
+    struct gmr__python *python); /* target running: what is made from here on comes behind the marks */
+void gmr__python_walk_ahead(struct gmr__python *python);    /* target running: the order of what there is */
+bool gmr__python_lists_settled(struct gmr__python *python); /* are the marks still good? */
+void gmr__python_walk_ends(struct gmr__python *python);     /* at the stop: what was made since the marks */
+/* At the stop: lists whose ends don't tell, whole. true: there were none. */
+bool gmr__python_walk_rest(struct gmr__python *python);
 /* The interpreters' addresses; bounded. */
 size_t gmr__python_interpreters(struct gmr__python *python, uint64_t *to, size_t cap);
 
 /* python_greenlet.c */
-void gmr__python_read_greenlets(struct gmr__python *python); /* at the stop: states, and where their chains begin */
+/* At the stop, from number `first` on: states, and where their chains begin. */
+void gmr__python_read_greenlets(struct gmr__python *python, size_t first);
 void gmr__python_greenlet_stack(struct gmr__python *python, const struct gmr__py_green *green,
                                 struct gmr__green_thread *thread);
 void gmr__python_find_switch(struct gmr__python *python);
-void gmr__python_read_greenlet_stacks(struct gmr__python *python);
+void gmr__python_read_greenlet_stacks(struct gmr__python *python, size_t first);
 
 /* python_task.c */
-void gmr__python_read_tasks(struct gmr__python *python); /* at the stop: await chains, outermost first */
-void gmr__python_name_tasks(struct gmr__python *python); /* later: names, and what is awaited */
+void gmr__python_read_tasks(struct gmr__python *python, size_t first); /* at the stop: await chains, outermost first */
+void gmr__python_name_tasks(struct gmr__python *python);               /* later: names, and what is awaited */
 
 #endif

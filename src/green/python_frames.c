@@ -1,30 +1,34 @@
 /*
  * green/python_frames.c - chains of Python frames: copied while the interpreter stands, given names afterwards.
  *
- * Inspector only. The copying part runs in `collect`, with the target stopped: it only reads, many chains a system call. A chain
- * is as long as the target says, up to a limit; cycles are found by Brent's method.
+ * Inspector only. The copying part runs in `collect`, with the target stopped, over pages that were read at once. A chain is as long
+ * as the target says, up to a limit; cycles are found by Brent's method.
  */
 #include <stdlib.h>
 #include <string.h>
 
 #include "green/python.h"
 
+const char gmr__python_no_time[] = "the time for the stop was used up before its turn";
+
 #define MAX_FRAMES 20000
-#define ROUND 512       /* chains read by one system call */
 #define FRAME_BYTES 112 /* covers every member that the layouts name */
 
 /* Frames that the interpreter keeps on the C stack mark where C called it (3.12 on). */
 #define OWNED_BY_C_STACK 3
 
-bool gmr__python_chain_push(struct gmr__py_chain *chain, uint64_t code, int64_t instruction, bool entry)
+bool gmr__python_chain_push(struct gmr__python *python, struct gmr__py_chain *chain, uint64_t code, int64_t instruction,
+                            bool entry)
 {
     if (chain->count == chain->room) {
-        uint32_t room = chain->room ? chain->room * 2 : 32;
-        struct gmr__py_raw_frame *frames = realloc(chain->frames, room * sizeof(*frames));
+        uint32_t room = chain->room ? chain->room * 2 : 16;
+        struct gmr__py_raw_frame *frames = gmr__green_alloc(python->green, room * sizeof(*frames));
         if (!frames) {
             chain->end = "there was no memory left to copy more frames";
             return false;
         }
+        if (chain->count != 0)
+            memcpy(frames, chain->frames, chain->count * sizeof(*frames));
         chain->frames = frames;
         chain->room = room;
     }
@@ -40,17 +44,19 @@ static uint64_t word_at(const unsigned char *bytes, uint32_t offset)
 }
 
 /* 3.8 to 3.10: frame objects; each call of a Python function is a call of the interpreter's C function. */
-static void step_object(const struct gmr__py_layout *l, struct gmr__py_chain *chain, const unsigned char *bytes)
+static void step_object(struct gmr__python *python, struct gmr__py_chain *chain, const unsigned char *bytes)
 {
+    const struct gmr__py_layout *l = &python->layout;
     int32_t last;
     memcpy(&last, bytes + l->frame_instruction, sizeof(last));
     int64_t instruction = last < 0 ? -1 : l->lines == GMR__PY_LINETABLE ? (int64_t)last * 2 : last;
-    if (gmr__python_chain_push(chain, word_at(bytes, l->frame_code), instruction, true))
+    if (gmr__python_chain_push(python, chain, word_at(bytes, l->frame_code), instruction, true))
         chain->next = word_at(bytes, l->frame_previous);
 }
 
-static void step_frame(const struct gmr__py_layout *l, struct gmr__py_chain *chain, const unsigned char *bytes)
+static void step_frame(struct gmr__python *python, struct gmr__py_chain *chain, const unsigned char *bytes)
 {
+    const struct gmr__py_layout *l = &python->layout;
     uint64_t code = word_at(bytes, l->frame_code);
     if (bytes[l->frame_owner] == OWNED_BY_C_STACK) {
         if (chain->count > 0)
@@ -59,7 +65,7 @@ static void step_frame(const struct gmr__py_layout *l, struct gmr__py_chain *cha
         uint64_t at = word_at(bytes, l->frame_instruction);
         /* Where in the code: made relative when the code object is known. */
         bool entry = l->frame_entry != 0 && bytes[l->frame_entry] != 0;
-        if (!gmr__python_chain_push(chain, code, (int64_t)(at - code - l->code_instructions), entry))
+        if (!gmr__python_chain_push(python, chain, code, (int64_t)(at - code - l->code_instructions), entry))
             return;
     }
     chain->next = word_at(bytes, l->frame_previous);
@@ -88,54 +94,34 @@ static uint64_t place_of(const struct gmr__py_chain *chain)
     return chain->next;
 }
 
-static void copy_round(struct gmr__python *python, struct gmr__py_chain **chains, size_t count)
+static void copy_chain(struct gmr__python *python, struct gmr__py_chain *chain)
 {
-    static const char unreadable[] = "a Python frame's memory can't be read";
     const struct gmr__py_layout *l = &python->layout;
-    unsigned char *room = malloc(ROUND * FRAME_BYTES);
-    struct gmr__green_piece *pieces = calloc(ROUND, sizeof(*pieces));
-    struct gmr__py_chain **whose = calloc(ROUND, sizeof(struct gmr__py_chain *));
-    size_t active = 0;
-    if (room && pieces && whose)
-        for (size_t i = 0; i < count && active < ROUND; i++)
-            if (chains[i]->next != 0) {
-                pieces[active] = (struct gmr__green_piece){
-                    .address = place_of(chains[i]), .to = room + active * FRAME_BYTES, .bytes = FRAME_BYTES};
-                whose[active++] = chains[i];
-            }
-    while (active > 0 && !gmr__green_out_of_time(python->green)) {
-        size_t left = 0;
-        gmr__green_read_many(python->green, pieces, active);
-        for (size_t i = 0; i < active; i++) {
-            struct gmr__py_chain *chain = whose[i];
-            uint64_t at = chain->next;
-            chain->next = 0;
-            if (pieces[i].got < l->frame_locals || (l->frames == GMR__PY_FRAME_OBJECTS && pieces[i].got < FRAME_BYTES))
-                chain->end = unreadable;
-            else if (l->frames == GMR__PY_FRAME_OBJECTS)
-                step_object(l, chain, pieces[i].to);
-            else
-                step_frame(l, chain, pieces[i].to);
-            check_cycle(chain, at);
-            if (chain->next == 0)
-                continue;
-            pieces[left] = (struct gmr__green_piece){
-                .address = place_of(chain), .to = room + left * FRAME_BYTES, .bytes = FRAME_BYTES};
-            whose[left++] = chain;
-        }
-        active = left;
+    size_t bytes = l->frames == GMR__PY_FRAME_OBJECTS ? FRAME_BYTES : l->frame_locals;
+    unsigned char frame[FRAME_BYTES];
+    while (chain->next != 0) {
+        uint64_t at = chain->next, place = place_of(chain);
+        chain->next = 0;
+        if (gmr__python_read(python, place, frame, bytes) != 0)
+            chain->end = "a Python frame's memory can't be read";
+        else if (l->frames == GMR__PY_FRAME_OBJECTS)
+            step_object(python, chain, frame);
+        else
+            step_frame(python, chain, frame);
+        check_cycle(chain, at);
     }
-    for (size_t i = 0; i < active; i++)
-        whose[i]->end = "the time for the stop was used up here";
-    free(room);
-    free(pieces);
-    free(whose);
 }
 
 void gmr__python_copy_chains(struct gmr__python *python, struct gmr__py_chain **chains, size_t count)
 {
-    for (size_t first = 0; first < count; first += ROUND)
-        copy_round(python, chains + first, count - first < ROUND ? count - first : ROUND);
+    bool late = false;
+    for (size_t i = 0; i < count; i++) {
+        late = late || (i % 64 == 63 && gmr__green_out_of_time(python->green));
+        if (!late)
+            copy_chain(python, chains[i]);
+        else if (chains[i]->next != 0)
+            chains[i]->end = gmr__python_no_time;
+    }
 }
 
 void gmr__python_language(struct gmr__python *python, const struct gmr__py_chain *chain,

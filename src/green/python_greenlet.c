@@ -18,6 +18,7 @@
 #define ROOM 192
 #define MAX_SAVED (64u << 20)
 #define MAX_STACK (64u << 10) /* copied of one greenlet's C stack */
+#define AT_ONCE 1024          /* pieces of stacks that one call copies */
 
 struct place {
     uint64_t block; /* the bytes that hold the members */
@@ -54,8 +55,8 @@ static bool find_place(struct gmr__python *python, const struct gmr__py_green *g
     }
     uint64_t words[2];
     if (size != SIZE_OF_2_X ||
-        gmr__green_read(python->green, green->address + IMPLEMENTATION, &place->block, sizeof(place->block)) != 0 ||
-        gmr__green_read(python->green, place->block, words, sizeof(words)) != 0)
+        gmr__python_read(python, green->address + IMPLEMENTATION, &place->block, sizeof(place->block)) != 0 ||
+        gmr__python_read(python, place->block, words, sizeof(words)) != 0)
         return false;
     /* vtable, exception state (2 words since CPython 3.11, 4 before, and a pointer), arguments of the switch (2). */
     place->stack = 8 + 8 + (python->layout.minor >= 11 ? 16 : 32) + 16;
@@ -65,27 +66,15 @@ static bool find_place(struct gmr__python *python, const struct gmr__py_green *g
     return true;
 }
 
-/* Is it still on its list? Freed memory keeps its type for a while, its neighbours' links not. */
-static bool is_alive(struct gmr__python *python, const struct gmr__py_green *green)
-{
-    uint64_t words[4], next = 0;
-    if (gmr__green_read(python->green, green->address - 16, words, sizeof(words)) != 0 || words[3] != green->type)
-        return false;
-    uint64_t previous = words[1] & ~(uint64_t)3;
-    return gmr__green_read(python->green, previous, &next, sizeof(next)) == 0 &&
-           (next & ~(uint64_t)3) == green->address - 16;
-}
-
 static void read_one(struct gmr__python *python, struct gmr__py_green *green)
 {
     struct place place;
     unsigned char bytes[ROOM];
-    if (!is_alive(python, green)) {
+    if (!gmr__python_is_alive(python, green)) {
         green->gone = true;
         return;
     }
-    if (!find_place(python, green, &place) ||
-        gmr__green_read(python->green, place.block, bytes, place.top_frame + 8) != 0) {
+    if (!find_place(python, green, &place) || gmr__python_read(python, place.block, bytes, place.top_frame + 8) != 0) {
         green->chain.end = "this greenlet is laid out in a way that gmr does not know";
         return;
     }
@@ -109,18 +98,18 @@ static void read_one(struct gmr__python *python, struct gmr__py_green *green)
     }
     if (python->layout.object_frame == 0)
         green->chain.next = top;
-    else if (gmr__green_read(python->green, top + python->layout.object_frame, &green->chain.next, 8) != 0)
+    else if (gmr__python_read(python, top + python->layout.object_frame, &green->chain.next, 8) != 0)
         green->chain.end = "its frame object can't be read";
 }
 
-void gmr__python_read_greenlets(struct gmr__python *python)
+void gmr__python_read_greenlets(struct gmr__python *python, size_t first)
 {
-    for (size_t i = 0; i < python->green_count; i++) {
+    for (size_t i = first; i < python->green_count; i++) {
         struct gmr__py_green *green = &python->greens[i];
         if (green->class != GMR__PY_GREENLET)
             continue;
         if (gmr__green_out_of_time(python->green)) {
-            green->chain.end = "the time for the stop was used up before its turn";
+            green->chain.end = gmr__python_no_time;
             continue;
         }
         read_one(python, green);
@@ -159,42 +148,78 @@ void gmr__python_find_switch(struct gmr__python *python)
         python->switch_pc = 0;
 }
 
-/* Puts the stack together as it will be when the greenlet goes on: the copied part, then what is still in place. */
-static void copy_stack(struct gmr__python *python, struct gmr__py_green *green)
+/* Where the stack's bytes are as they will be when the greenlet goes on: the copied part, then what is still in place. How many. */
+static size_t stack_pieces(struct gmr__python *python, struct gmr__py_green *green, struct gmr__green_piece *pieces)
 {
     const struct gmr__map *map = gmr__snapshot_map(gmr__green_snapshot(python->green), green->stack_start);
-    if (python->switch_pc == 0 || green->state != GMR__GREEN_SUSPENDED || !map || !map->write)
-        return;
+    if (green->state != GMR__GREEN_SUSPENDED || !map || !map->write)
+        return 0;
     uint64_t high = green->stack_stop < map->end ? green->stack_stop : map->end;
     uint64_t saved = green->stack_copy ? green->stack_saved : 0;
     if (high <= green->stack_start || saved > high - green->stack_start)
-        return;
+        return 0;
     uint64_t bytes = high - green->stack_start;
     if (bytes > MAX_STACK)
         bytes = MAX_STACK;
-    green->stack = malloc(bytes);
-    if (!green->stack)
-        return;
+    if (bytes > green->stack_room) { /* seldom at the stop: the rehearsal has made room */
+        unsigned char *room = gmr__green_alloc(python->green, bytes);
+        if (!room)
+            return 0;
+        green->stack = room;
+        green->stack_room = (uint32_t)bytes;
+    }
     if (saved > bytes)
         saved = bytes;
-    struct gmr__green_piece pieces[2] = {
-        {.address = green->stack_copy, .to = green->stack, .bytes = (uint32_t)saved},
-        {.address = green->stack_start + saved, .to = green->stack + saved, .bytes = (uint32_t)(bytes - saved)}};
-    gmr__green_read_many(python->green, pieces + (saved == 0), saved == 0 ? 1 : 2);
-    green->stack_bytes = saved && pieces[0].got < saved ? pieces[0].got : (uint32_t)saved + pieces[1].got;
+    size_t count = 0;
+    if (saved != 0)
+        pieces[count++] =
+            (struct gmr__green_piece){.address = green->stack_copy, .to = green->stack, .bytes = (uint32_t)saved};
+    if (bytes > saved)
+        pieces[count++] = (struct gmr__green_piece){
+            .address = green->stack_start + saved, .to = green->stack + saved, .bytes = (uint32_t)(bytes - saved)};
+    return count;
 }
 
-void gmr__python_read_greenlet_stacks(struct gmr__python *python)
+static void copy_stacks(struct gmr__python *python, struct gmr__green_piece *pieces, struct gmr__py_green **whose,
+                        size_t count)
 {
-    for (size_t i = 0; i < python->green_count && !gmr__green_out_of_time(python->green); i++)
-        if (python->greens[i].class == GMR__PY_GREENLET && !python->greens[i].gone)
-            copy_stack(python, &python->greens[i]);
+    gmr__green_read_many(python->green, pieces, count);
+    for (size_t i = 0; i < count; i++) {
+        struct gmr__py_green *green = whose[i];
+        if (i == 0 || whose[i - 1] != green) {
+            green->stack_at = green->stack_start;
+            green->stack_bytes = pieces[i].got;
+        } else if (pieces[i - 1].got == pieces[i - 1].bytes) {
+            green->stack_bytes += pieces[i].got;
+        }
+    }
+}
+
+void gmr__python_read_greenlet_stacks(struct gmr__python *python, size_t first)
+{
+    static struct gmr__green_piece pieces[AT_ONCE];
+    static struct gmr__py_green *whose[AT_ONCE];
+    size_t count = 0;
+    for (size_t i = first; python->switch_pc != 0 && i < python->green_count; i++) {
+        struct gmr__py_green *green = &python->greens[i];
+        if (green->class != GMR__PY_GREENLET || green->gone)
+            continue;
+        for (size_t n = stack_pieces(python, green, pieces + count); n > 0; n--)
+            whose[count++] = green;
+        if (count + 2 > AT_ONCE) {
+            copy_stacks(python, pieces, whose, count);
+            count = 0;
+            if (gmr__green_out_of_time(python->green))
+                return;
+        }
+    }
+    copy_stacks(python, pieces, whose, count);
 }
 
 void gmr__python_greenlet_stack(struct gmr__python *python, const struct gmr__py_green *green,
                                 struct gmr__green_thread *thread)
 {
-    if (!green->stack || green->stack_bytes == 0)
+    if (green->state != GMR__GREEN_SUSPENDED || green->stack_at != green->stack_start || green->stack_bytes == 0)
         return;
     const struct gmr__map *map = gmr__snapshot_map(gmr__green_snapshot(python->green), green->stack_start);
     thread->stack_low = green->stack_start;

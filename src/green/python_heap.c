@@ -1,129 +1,177 @@
 /*
- * green/python_heap.c - the lists of CPython's garbage collector: every greenlet and every asyncio task stands on one.
+ * green/python_heap.c - greenlets and asyncio tasks in the memory of the interpreter, found by their type.
  *
- * Inspector only. The whole of the lists is walked while the target runs (a process with a few hundred thousand objects takes some
- * tens of milliseconds); at the stop only the young generation is, where everything new begins its life, and those older
- * ones that could not be walked to their end in three attempts because they moved. The order is that of gc.get_objects():
- * young to old; last what gc.freeze() has put aside, which gc.get_objects() leaves out. A list that is damaged ends its walk,
- * and the report says so.
+ * Inspector only, target running. The collector's lists change as fast as the program allocates, memory doesn't move: every object
+ * starts at a multiple of 16 with its reference count and its type, its links in the collector's lists in front of it. So all
+ * of the heap's pages that are present are searched for the addresses of the types, which python_lists.c or the
+ * modules' own data have told; a type that is derived from one of them shows by the same address, as its base. What is met here may
+ * be a freed object's remains: whether it lives is looked at when the target stands.
  */
 #include <stdlib.h>
 #include <string.h>
 
 #include "green/python.h"
+#include "green/scan.h"
 
-#define GENERATIONS 3
-#define PERMANENT 80        /* from the first generation to what gc.freeze() keeps: the same from 3.8 to 3.13 */
-#define GENERATION_BYTES 24 /* struct gc_generation: head (next, prev), threshold, count */
-#define HEAD_BYTES 16       /* PyGC_Head, in front of the object */
-#define MAX_INTERPRETERS 64
-#define MAX_OBJECTS 100000000u
+#define HEAD_BYTES 16 /* PyGC_Head, in front of the object */
+#define TYPE_NAME 24
+#define TYPE_BASE 256
+#define TYPE_ROOM 264 /* of a PyTypeObject, up to tp_base */
 #define MAX_GREEN 1000000u
-#define FLAGS 3u /* low bits of a link that the collector uses */
+#define MAX_DATA (4u << 20) /* of a module */
+#define FLAGS 3u
+#define COLLECTING 2u /* a flag in the link backwards */
+#define ROUNDS 3
 
-size_t gmr__python_interpreters(struct gmr__python *python, uint64_t *to, size_t cap)
-{
-    size_t count = 0;
-    uint64_t at = 0;
-    gmr__green_read(python->green, python->runtime + python->layout.runtime_interpreters, &at, sizeof(at));
-    while (at != 0 && count < cap) {
-        for (size_t i = 0; i < count; i++)
-            if (to[i] == at)
-                return count;
-        to[count++] = at;
-        if (gmr__green_read(python->green, at + python->layout.interpreter_next, &at, sizeof(at)) != 0)
-            break;
-    }
-    return count;
-}
+struct search {
+    struct gmr__python *python;
+    uint64_t table[1024]; /* open addressing: the types */
+    bool more;            /* a type was found that is not in the table */
+};
 
-/* Remembers an object that is a greenlet or a task. The walk at the stop has the last word on the order. */
-static void meet(struct gmr__python *python, uint64_t object, uint64_t type, uint64_t order)
+void gmr__python_meet(struct gmr__python *python, uint64_t object, uint64_t type, uint64_t order)
 {
     uint64_t index;
     enum gmr__py_class class = gmr__python_class_of_type(python, type);
+    if (class == GMR__PY_TYPE)
+        gmr__python_class_of_type(python, object); /* makes it known if it is one of those searched for */
     if (class != GMR__PY_GREENLET && class != GMR__PY_TASK)
         return;
     if (gmr__addrmap_get(&python->seen, object, &index)) {
-        python->greens[index - 1].order = order;
+        struct gmr__py_green *green = &python->greens[index - 1];
+        if (order != 0)
+            green->order = order;
+        if (green->type != type) { /* freed, and its place taken by another */
+            green->type = type;
+            green->class = class;
+            gmr__python_type_name(python, type, green->name, sizeof(green->name));
+        }
         return;
     }
     if (python->green_count >= MAX_GREEN)
         return;
     if (python->green_count == python->green_room) {
         size_t room = python->green_room ? python->green_room * 2 : 64;
-        struct gmr__py_green *greens = realloc(python->greens, room * sizeof(*greens));
+        struct gmr__py_green *greens = gmr__green_alloc(python->green, room * sizeof(*greens));
         if (!greens)
             return;
+        if (python->green_count != 0)
+            memcpy(greens, python->greens, python->green_count * sizeof(*greens));
         python->greens = greens;
         python->green_room = room;
     }
     if (!gmr__addrmap_put(&python->seen, object, python->green_count + 1))
         return;
     struct gmr__py_green *green = &python->greens[python->green_count++];
-    *green = (struct gmr__py_green){.address = object, .type = type, .class = class, .order = order};
+    *green = (struct gmr__py_green){.address = object,
+                                    .type = type,
+                                    .class = class,
+                                    .order = order ? order : GMR__PY_UNORDERED + python->green_count};
     gmr__python_type_name(python, type, green->name, sizeof(green->name));
 }
 
-/* direct: a system call an object instead of 64 KiB at a time, for short lists. false: it did not lead back to its head. */
-static bool walk_list(struct gmr__python *python, uint64_t head, bool direct, uint64_t *order)
+/* Is it still on a list? Freed memory keeps its type for a while, its neighbours' links not. While the collector is at work
+ * on it, the link backwards is a count. */
+bool gmr__python_is_alive(struct gmr__python *python, const struct gmr__py_green *green)
 {
-    uint64_t at = gmr__peek_word(&python->peek, head) & ~(uint64_t)FLAGS;
-    uint64_t mark = 0;
-    for (uint32_t steps = 1, mark_at = 1; at != head; steps++) {
-        if (at == 0 || at == mark || steps > MAX_OBJECTS)
-            return false;
-        if (steps % 4096 == 0 && gmr__green_out_of_time(python->green))
-            return false;
-        if (steps >= mark_at * 2) {
-            mark = at;
-            mark_at = steps;
+    uint64_t words[4], next = 0;
+    if (gmr__python_read(python, green->address - HEAD_BYTES, words, sizeof(words)) != 0 || words[3] != green->type)
+        return false;
+    if (words[0] != 0 && words[1] & COLLECTING)
+        return words[2] != 0;
+    uint64_t previous = words[1] & ~(uint64_t)FLAGS;
+    return gmr__python_read(python, previous, &next, sizeof(next)) == 0 &&
+           (next & ~(uint64_t)FLAGS) == green->address - HEAD_BYTES;
+}
+
+/* ------------------------------------------------------------------------------------------------ types */
+
+/* A static type, in the data of the module that defines it: by its name, which the module holds as well. */
+static void search_data(struct gmr__python *python, const struct gmr__map *map, const char *name)
+{
+    uint64_t bytes = map->end - map->start;
+    size_t length = strlen(name) + 1;
+    char text[32];
+    unsigned char *data = bytes <= MAX_DATA ? malloc(bytes) : NULL;
+    if (data && gmr__green_read(python->green, map->start, data, bytes) == 0)
+        for (uint64_t at = 0; at + TYPE_ROOM <= bytes; at += 8) {
+            uint64_t pointer;
+            memcpy(&pointer, data + at + TYPE_NAME, sizeof(pointer));
+            const struct gmr__map *where =
+                pointer ? gmr__snapshot_map(gmr__green_snapshot(python->green), pointer) : NULL;
+            if (where && strcmp(where->path, map->path) == 0 &&
+                gmr__green_read(python->green, pointer, text, length) == 0 && memcmp(text, name, length) == 0)
+                gmr__python_class_of_type(python, map->start + at);
         }
-        uint64_t words[4]; /* next, prev, reference count, type */
-        if (direct ? gmr__green_read(python->green, at, words, sizeof(words)) != 0
-                   : gmr__peek(&python->peek, at, words, sizeof(words)) != 0)
-            return false;
-        meet(python, at + HEAD_BYTES, words[3], (*order)++);
-        at = words[0] & ~(uint64_t)FLAGS;
+    free(data);
+}
+
+void gmr__python_find_types(struct gmr__python *python)
+{
+    static const char *const known[][2] = {{"/_greenlet.", "greenlet.greenlet"}, {"/_asyncio.", "_asyncio.Task"}};
+    const struct gmr__snapshot *snapshot = gmr__green_snapshot(python->green);
+    for (size_t i = 0; i < snapshot->map_count; i++) {
+        const char *slash = strrchr(snapshot->maps[i].path, '/');
+        for (size_t k = 0; slash && snapshot->maps[i].write && k < sizeof(known) / sizeof(known[0]); k++)
+            if (strncmp(slash, known[k][0], strlen(known[k][0])) == 0)
+                search_data(python, &snapshot->maps[i], known[k][1]);
     }
-    return true;
 }
 
-static uint64_t list_head(const struct gmr__python *python, uint64_t interpreter, int generation)
+/* ------------------------------------------------------------------------------------------------ instances */
+
+static size_t slot_of(const struct search *search, uint64_t type)
 {
-    uint64_t lists = python->layout.runtime_gc ? python->runtime + python->layout.runtime_gc
-                                               : interpreter + python->layout.interpreter_gc;
-    return lists + (generation < GENERATIONS ? (uint64_t)generation * GENERATION_BYTES : PERMANENT);
+    size_t slot = (type >> 4) % 1024;
+    while (search->table[slot] != 0 && search->table[slot] != type)
+        slot = (slot + 1) % 1024;
+    return slot;
 }
 
-/* Generations in `which` (bit n: n, GENERATIONS: the permanent one); the mask of those that did not lead to their end. */
-static unsigned walk(struct gmr__python *python, unsigned which, bool stopped)
+static void look_at_object(struct search *search, uint64_t object, uint64_t type)
 {
-    uint64_t interpreters[MAX_INTERPRETERS];
-    size_t count = gmr__python_interpreters(python, interpreters, MAX_INTERPRETERS);
-    unsigned broken = 0;
-    if (!stopped)
-        gmr__peek_forget(&python->peek);
-    for (int g = 0; g <= GENERATIONS; g++)
-        for (size_t i = 0; (which >> g & 1) && i < count; i++) {
-            uint64_t order = ((uint64_t)g << 56) + ((uint64_t)i << 40);
-            if (!walk_list(python, list_head(python, interpreters[i], g), stopped && g == 0, &order))
-                broken |= 1u << g;
-        }
-    return broken;
+    uint64_t words[4]; /* next, prev, reference count, type */
+    if (gmr__green_read(search->python->green, object - HEAD_BYTES, words, sizeof(words)) == 0 && words[3] == type &&
+        (words[0] & ~(uint64_t)FLAGS) != 0 && words[0] % 16 <= FLAGS && words[1] != 0 && words[2] != 0)
+        gmr__python_meet(search->python, object, type, 0);
 }
 
-void gmr__python_walk_heap(struct gmr__python *python)
+/* Its base is one of the types? Then it is, too. */
+static void look_at_type(struct search *search, uint64_t type)
 {
-    unsigned left = (1u << (GENERATIONS + 1)) - 1;
-    for (int attempt = 0; attempt < 3 && left != 0 && !gmr__green_out_of_time(python->green); attempt++)
-        left = walk(python, left, false);
-    python->broken_lists = left | 1;
-    /* Here rather than at the stop: giving back a hundred megabytes takes its time. */
-    gmr__peek_forget(&python->peek);
+    uint64_t meta = gmr__peek_word(&search->python->peek, type + 8), known;
+    if (meta == 0 || gmr__addrmap_get(&search->python->types, type, &known) ||
+        gmr__python_class_of_type(search->python, meta) != GMR__PY_TYPE)
+        return;
+    unsigned before = search->python->kind_count;
+    gmr__python_class_of_type(search->python, type);
+    search->more |= search->python->kind_count > before;
 }
 
-void gmr__python_walk_stopped(struct gmr__python *python)
+static void see(void *userdata, uint64_t address, const uint64_t *words, size_t count)
 {
-    python->broken_lists = walk(python, python->broken_lists, true);
+    struct search *search = userdata;
+    for (size_t i = 0; i < count; i++) {
+        uint64_t word = words[i];
+        if (word == 0 || search->table[(word >> 4) % 1024] == 0 || search->table[slot_of(search, word)] != word)
+            continue;
+        uint64_t at = address + i * 8;
+        if (at % 16 == 8)
+            look_at_object(search, at - 8, word);
+        else
+            look_at_type(search, at - TYPE_BASE);
+    }
+}
+
+void gmr__python_search_heap(struct gmr__python *python)
+{
+    struct search search = {.python = python, .more = python->kind_count > 0};
+    for (int round = 0; round < ROUNDS && search.more; round++) {
+        search.more = false;
+        for (unsigned i = 0; i < python->kind_count; i++)
+            search.table[slot_of(&search, python->kinds[i])] = python->kinds[i];
+        if (!gmr__scan_memory(python->green, gmr__scan_is_heap, see, &search) && !python->walked)
+            gmr__green_note(python->green, "The search of Python's memory took too long and was cut: greenlets and"
+                                           " asyncio tasks may be missing.");
+    }
 }

@@ -49,6 +49,7 @@ static enum gmr__py_class class_of_name(const char *name)
         {"_asyncio.Task", GMR__PY_TASK},
         {"code", GMR__PY_CODE},
         {"str", GMR__PY_STRING},
+        {"type", GMR__PY_TYPE},
         {"coroutine", GMR__PY_COROUTINE},
         {"generator", GMR__PY_COROUTINE},
         {"async_generator", GMR__PY_COROUTINE},
@@ -78,6 +79,8 @@ enum gmr__py_class gmr__python_class_of_type(struct gmr__python *python, uint64_
         base = gmr__peek_word(&python->peek, base + TYPE_BASE);
     }
     gmr__addrmap_put(&python->types, type, class);
+    if ((class == GMR__PY_GREENLET || class == GMR__PY_TASK) && python->kind_count < GMR__PY_KINDS)
+        python->kinds[python->kind_count++] = type;
     return class;
 }
 

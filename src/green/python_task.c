@@ -29,8 +29,7 @@ static uint64_t word_at(const unsigned char *bytes, uint32_t offset)
 static enum gmr__py_class class_of(struct gmr__python *python, uint64_t object)
 {
     uint64_t type = 0;
-    if (object == 0 || object % 8 != 0 || gmr__green_read(python->green, object + OBJECT_TYPE, &type, 8) != 0 ||
-        type == 0)
+    if (object == 0 || object % 8 != 0 || gmr__python_read(python, object + OBJECT_TYPE, &type, 8) != 0 || type == 0)
         return GMR__PY_OTHER;
     return gmr__python_class_of_type(python, type);
 }
@@ -43,12 +42,12 @@ static enum gmr__py_progress read_frame_object(struct gmr__python *python, uint6
     unsigned char bytes[112];
     uint64_t frame = 0;
     int32_t last, depth;
-    if (gmr__green_read(python->green, coroutine + l->generator_frame, &frame, 8) != 0 || frame == 0 ||
-        gmr__green_read(python->green, frame, bytes, sizeof(bytes)) != 0)
+    if (gmr__python_read(python, coroutine + l->generator_frame, &frame, 8) != 0 || frame == 0 ||
+        gmr__python_read(python, frame, bytes, sizeof(bytes)) != 0)
         return FINISHED;
     memcpy(&last, bytes + l->frame_instruction, sizeof(last));
     int64_t instruction = last < 0 ? -1 : l->lines == GMR__PY_LINETABLE ? (int64_t)last * 2 : last;
-    gmr__python_chain_push(chain, word_at(bytes, l->frame_code), instruction, false);
+    gmr__python_chain_push(python, chain, word_at(bytes, l->frame_code), instruction, false);
     if (last < 0)
         return CREATED;
     uint64_t top = word_at(bytes, l->frame_stacktop);
@@ -61,7 +60,7 @@ static enum gmr__py_progress read_frame_object(struct gmr__python *python, uint6
         return EXECUTING;
     }
     if (top >= 8)
-        gmr__green_read(python->green, top - 8, awaits, 8);
+        gmr__python_read(python, top - 8, awaits, 8);
     return SUSPENDED;
 }
 
@@ -74,7 +73,7 @@ static enum gmr__py_progress read_coroutine(struct gmr__python *python, uint64_t
     *awaits = 0;
     if (l->frames == GMR__PY_FRAME_OBJECTS)
         return read_frame_object(python, coroutine, chain, awaits);
-    if (gmr__green_read(python->green, coroutine, bytes, l->generator_frame + l->frame_locals) != 0)
+    if (gmr__python_read(python, coroutine, bytes, l->generator_frame + l->frame_locals) != 0)
         return FINISHED;
     signed char state = (signed char)bytes[l->generator_state];
     if (state > 0)
@@ -82,15 +81,15 @@ static enum gmr__py_progress read_coroutine(struct gmr__python *python, uint64_t
     const unsigned char *frame = bytes + l->generator_frame;
     uint64_t code = word_at(frame, l->frame_code);
     uint64_t instruction = word_at(frame, l->frame_instruction) - code - l->code_instructions;
-    gmr__python_chain_push(chain, code, (int64_t)instruction, false);
+    gmr__python_chain_push(python, chain, code, (int64_t)instruction, false);
     if (state == 0)
         return EXECUTING;
     if (state == (l->minor >= 13 ? -3 : -2))
         return CREATED;
     memcpy(&depth, frame + l->frame_stacktop, sizeof(depth));
     if (depth > 0 && depth < 1 << 20)
-        gmr__green_read(python->green, coroutine + l->generator_frame + l->frame_locals + (uint64_t)(depth - 1) * 8,
-                        awaits, 8);
+        gmr__python_read(python, coroutine + l->generator_frame + l->frame_locals + (uint64_t)(depth - 1) * 8, awaits,
+                         8);
     return SUSPENDED;
 }
 
@@ -123,7 +122,7 @@ static void read_task(struct gmr__python *python, struct gmr__py_green *task)
     uint64_t size = gmr__peek_word(&python->peek, task->type + TYPE_SIZE);
     if (size > sizeof(bytes))
         size = sizeof(bytes);
-    if (gmr__green_read(python->green, task->address, bytes, size) != 0 || word_at(bytes, OBJECT_TYPE) != task->type) {
+    if (!gmr__python_is_alive(python, task) || gmr__python_read(python, task->address, bytes, size) != 0) {
         task->gone = true;
         return;
     }
@@ -145,7 +144,7 @@ static void read_task(struct gmr__python *python, struct gmr__py_green *task)
             break;
         enum gmr__py_class class = class_of(python, awaits);
         for (int wrapped = 0; class == GMR__PY_WRAPPER && wrapped < 8; wrapped++) {
-            if (gmr__green_read(python->green, awaits + INNER, &awaits, 8) != 0)
+            if (gmr__python_read(python, awaits + INNER, &awaits, 8) != 0)
                 awaits = 0;
             class = class_of(python, awaits);
         }
@@ -158,13 +157,13 @@ static void read_task(struct gmr__python *python, struct gmr__py_green *task)
         task->chain.end = "it runs: the functions it has called stand with its OS thread";
 }
 
-void gmr__python_read_tasks(struct gmr__python *python)
+void gmr__python_read_tasks(struct gmr__python *python, size_t first)
 {
-    for (size_t i = 0; i < python->green_count; i++) {
+    for (size_t i = first; i < python->green_count; i++) {
         if (python->greens[i].class != GMR__PY_TASK)
             continue;
         if (gmr__green_out_of_time(python->green))
-            python->greens[i].chain.end = "the time for the stop was used up before its turn";
+            python->greens[i].chain.end = gmr__python_no_time;
         else
             read_task(python, &python->greens[i]);
     }

@@ -387,7 +387,7 @@ int stand_run(struct stand *stand, const struct gmr__green_source *source)
 {
     struct gmr__green *green = (struct gmr__green *)stand;
     void *state = NULL;
-    stand->deadline_ns = now_ns() + 3000000000u;
+    stand->deadline_ns = now_ns() + 30000000000u;
     int found = source->find(green, &state);
     uint64_t started = now_ns();
     for (int round = 0; found == 1 && source->ahead && round < 3; round++)
@@ -396,13 +396,13 @@ int stand_run(struct stand *stand, const struct gmr__green_source *source)
     uint64_t ahead = now_ns();
     kill(stand->snapshot.pid, SIGSTOP);
     read_threads(stand);
-    stand->deadline_ns = now_ns() + 1000000000u;
+    stand->deadline_ns = now_ns() + 30000000000u;
     uint64_t stopped = now_ns();
     if (found == 1 && source->collect)
         source->collect(green, state);
     uint64_t collected = now_ns();
     kill(stand->snapshot.pid, SIGCONT);
-    stand->deadline_ns = now_ns() + 3000000000u;
+    stand->deadline_ns = now_ns() + 30000000000u;
     if (found == 1 && source->finish)
         source->finish(green, state);
     if (getenv("STAND_TIMES"))

@@ -66,6 +66,34 @@ def an_interpreter_stuck_in_a_c_call_is_read_all_the_same(t):
 
 
 @suite.test
+def green_threads_that_allocate_and_switch_all_the_time_are_all_found(t):
+    for library, name in (("eventlet", "GreenThread"), ("gevent", "Greenlet")):
+        process = t.spawn(["/usr/bin/python3", HERE / "greens_busy.py", library, 1000])
+        t.wait(lambda process=process: "ready" in process.stdout_text(), "the green threads to run", alive=process)
+        for _ in range(5):
+            stacks, notes = run(t, process.pid, "python")
+            check(notes == "", notes)
+            found = [s for s in stacks if s.kind == "greenlet" and s.fields["name"] == name]
+            check(len(found) == 1000, library, len(found))
+            # The one that runs has its functions on its OS thread; another may be just about to be switched to.
+            workers = [s for s in stacks if "worker" in [frame[0] for frame in s.frames]]
+            check(len(workers) >= 999, library, len(workers))
+        process.stop()
+
+
+@suite.test
+def green_threads_that_come_and_go_leave_the_others_whole(t):
+    process = t.spawn(["/usr/bin/python3", HERE / "greens_busy.py", "eventlet", 200, 20])
+    t.wait(lambda: "ready" in process.stdout_text(), "the green threads to run", alive=process)
+    for _ in range(5):
+        stacks, notes = run(t, process.pid, "python")
+        check(notes == "", notes)
+        greens = [s for s in stacks if s.kind == "greenlet" and s.frames]
+        check(len([s for s in greens if "worker" in [f[0] for f in s.frames]]) >= 199, len(greens))
+        check([s for s in greens if s.frames[-1][0] == "spawner" or "spawner" in [f[0] for f in s.frames]], "no spawner")
+
+
+@suite.test
 def memory_that_lies_does_no_harm(t):
     process, _ = start(t, "/usr/bin/python3")
     for seed in range(1, 31):
