@@ -236,10 +236,17 @@ static int run(struct replay *r)
     return error ? error : broken ? broken : r->mask;
 }
 
+/* No events may come with no address. */
+static struct replay replay_of(struct gmr_writer *to, const void *events, size_t event_bytes)
+{
+    const unsigned char *base = event_bytes ? events : (const unsigned char *)"";
+    return (struct replay){.to = to, .base = base, .end = base + event_bytes};
+}
+
 int gmr__replay_sorted(struct gmr_writer *to, const void *events, size_t event_bytes, void *scratch,
                        size_t scratch_bytes)
 {
-    struct replay r = {.to = to, .base = events, .end = (const unsigned char *)events + event_bytes};
+    struct replay r = replay_of(to, events, event_bytes);
     r.index = scratch;
     r.index_cap = scratch && !((uintptr_t)scratch % _Alignof(uint32_t)) ? scratch_bytes / sizeof(uint32_t) : 0;
     r.sort_maps = true;
@@ -249,6 +256,6 @@ int gmr__replay_sorted(struct gmr_writer *to, const void *events, size_t event_b
 
 int gmr__replay(struct gmr_writer *to, const void *events, size_t event_bytes)
 {
-    struct replay r = {.to = to, .base = events, .end = (const unsigned char *)events + event_bytes};
+    struct replay r = replay_of(to, events, event_bytes);
     return run(&r);
 }
