@@ -143,7 +143,7 @@ GMR_API const char *gmr_setup_message(void);
 GMR_API int gmr_triggers_armed(void);
 
 /* Disarms every trigger, restores the signal's former action, stops the reporter thread, removes the socket. Waits for a
- * report that is under way, at most report_timeout_ms. For plug-ins that are unloaded; a program need not call it. */
+ * report that is under way, at most report_timeout_ms; -EBUSY if it does not end. For plug-ins that are unloaded; a program need not call it. */
 GMR_API int gmr_shutdown(void);
 
 /*
@@ -247,7 +247,8 @@ GMR_API int gmr_end_table(struct gmr_writer *writer);
  * fd:    stays the caller's. A blocking fd that nobody reads is given up after the report's deadline.
  * view:  GMR_VIEW_DEFAULT is the configured one.
  * title: NULL for all sections, else the one section to write: "Threads", "Processes", or one of the program's own.
- * Returns 0; -EDEADLK when called from a section's generator; -ENOENT for an unknown title; -ETIMEDOUT; write's error.
+ * Returns 0; -EDEADLK when called from a section's generator; -ENOENT for an unknown title; -ETIMEDOUT;
+ * -ECANCELED when gmr_shutdown() comes first; write's error.
  */
 GMR_API int gmr_report_write(int fd, enum gmr_view view);
 GMR_API int gmr_report_section(int fd, enum gmr_view view, const char *title);

@@ -6,6 +6,7 @@
 #include "report/crash.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include "report/runtime.h"
@@ -15,7 +16,9 @@ static const int crash_signals[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SI
 #define SIGNALS (sizeof(crash_signals) / sizeof(crash_signals[0]))
 
 GMR__APART struct sigaction gmr__crash_former[65];
-static bool armed;
+/* Runners within a generator, and ARMED: while it isn't 0, the handlers of the guarded signals stand. */
+static _Atomic unsigned users;
+#define ARMED 0x80000000u
 
 static bool ours(const struct sigaction *action)
 {
@@ -44,34 +47,65 @@ static void restore(int signal)
         sigaction(signal, &gmr__crash_former[signal], NULL);
 }
 
+/* SIGABRT is left alone by the guard: a program that aborts has decided to end. */
+static bool guarded(int signal)
+{
+    return signal != SIGABRT && signal != SIGTRAP;
+}
+
+/* No lock: one who holds it could crash. Who changes `users` looks again afterwards, so the last word is that of the last value. */
+static void settle(void)
+{
+    unsigned seen;
+    do {
+        seen = atomic_load(&users);
+        for (size_t i = 0; i < SIGNALS; i++) {
+            if (!guarded(crash_signals[i]))
+                continue;
+            if (seen)
+                install(crash_signals[i]);
+            else
+                restore(crash_signals[i]);
+        }
+    } while (atomic_load(&users) != seen);
+}
+
 int gmr__crash_arm(void)
 {
     int error = 0;
     gmr__crash_stack();
+    atomic_fetch_or(&users, ARMED);
     for (size_t i = 0; i < SIGNALS && !error; i++)
         error = install(crash_signals[i]);
-    armed = !error;
+    if (error)
+        gmr__crash_disarm();
     return error;
 }
 
 void gmr__crash_disarm(void)
 {
-    for (size_t i = 0; i < SIGNALS && armed; i++)
-        restore(crash_signals[i]);
-    armed = false;
+    if (!(atomic_fetch_and(&users, ~ARMED) & ARMED))
+        return;
+    for (size_t i = 0; i < SIGNALS; i++)
+        if (!guarded(crash_signals[i]))
+            restore(crash_signals[i]);
+    settle();
 }
-
-/* SIGABRT is left alone here: a program that aborts has decided to end. */
-static const int guarded[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE};
 
 void gmr__crash_guard_begin(void)
 {
-    for (size_t i = 0; i < sizeof(guarded) / sizeof(guarded[0]) && !armed; i++)
-        install(guarded[i]);
+    atomic_fetch_add(&users, 1);
+    settle();
 }
 
 void gmr__crash_guard_end(void)
 {
-    for (size_t i = 0; i < sizeof(guarded) / sizeof(guarded[0]) && !armed; i++)
-        restore(guarded[i]);
+    atomic_fetch_sub(&users, 1);
+    settle();
+}
+
+void gmr__crash_guard_forget(void)
+{
+    atomic_fetch_and(&users, ARMED);
+    settle();
 }

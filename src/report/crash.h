@@ -39,6 +39,7 @@ extern struct sigaction gmr__crash_former[65];
 /* While no crash report is armed, a generator that crashes is caught by handlers that stand only as long as it runs. Runner threads. */
 void gmr__crash_guard_begin(void);
 void gmr__crash_guard_end(void);
+void gmr__crash_guard_forget(void); /* in the child of a fork, which has no runners yet */
 
 /* crash_section_as.c: the reporter. Writes the section "crash". */
 struct gmr_writer;

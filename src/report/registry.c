@@ -94,7 +94,8 @@ static int wait_until_idle(const struct gmr__entry *entry)
 {
     struct timespec until;
     clock_gettime(CLOCK_MONOTONIC, &until);
-    unsigned timeout_ms = gmr__rt.settings ? gmr__rt.settings->section_timeout_ms : 2000;
+    unsigned timeout_ms = atomic_load(&gmr__rt.section_timeout_ms);
+    timeout_ms = timeout_ms ? timeout_ms : 2000; /* no setup so far */
     until.tv_sec += timeout_ms / 1000;
     until.tv_nsec += (long)(timeout_ms % 1000) * 1000000;
     if (until.tv_nsec >= 1000000000) {
@@ -131,13 +132,17 @@ GMR_API int gmr_unregister_section(const char *title, gmr_generator generator)
     return result;
 }
 
-struct gmr__entry *gmr__registry_take(uint64_t after, const char *only_title, unsigned flags)
+struct gmr__entry *gmr__registry_take(uint64_t after, uint64_t *until, const char *only_title, unsigned flags)
 {
     pthread_mutex_lock(&lock);
+    if (!*until && last)
+        *until = last->id;
     struct gmr__entry *entry = first;
     while (entry && (entry->id <= after || (entry->flags & flags) != flags ||
                      (only_title && strcmp(entry->title, only_title) != 0)))
         entry = entry->next;
+    if (entry && entry->id > *until)
+        entry = NULL;
     if (entry)
         entry->running++;
     pthread_mutex_unlock(&lock);

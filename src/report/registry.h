@@ -24,9 +24,9 @@ struct gmr__entry {
     bool orphaned;               /* removed while it ran: freed when it ends */
 };
 
-/* registry.c, on a runner thread. The first section with an id greater than `after` (only_title: NULL or the one wanted) and all of these flags, marked as
+/* registry.c, on a runner thread. The first section with an id greater than `after` and up to `*until` (0: it is set to that of the last one there is; only_title: NULL or the one wanted) and all of these flags, marked as
  * running; NULL: no more. */
-struct gmr__entry *gmr__registry_take(uint64_t after, const char *only_title, unsigned flags);
+struct gmr__entry *gmr__registry_take(uint64_t after, uint64_t *until, const char *only_title, unsigned flags);
 void gmr__registry_done(struct gmr__entry *entry);
 /* For the atfork handlers: the registry is never copied half-changed. */
 void gmr__registry_lock(void);
@@ -43,7 +43,9 @@ enum gmr__job_kind {
 /* What a runner was asked and what came of it. Lives at the start of its arena. */
 struct gmr__job {
     enum gmr__job_kind kind;
-    uint64_t after;   /* in: the id of the last section; out: of this one */
+    uint64_t after; /* in: the id of the last section; out: of this one */
+    uint64_t
+        until; /* in and out: sections registered later are not taken, or a report could go on for ever; 0: not known yet */
     const char *text; /* in, in the arena: the one title wanted (NULL: any), or the message to log */
     int final_view;
     int priority;          /* in: of a log message */

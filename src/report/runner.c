@@ -143,6 +143,7 @@ enum gmr__job_outcome gmr__runner_run(const struct gmr__job *wanted, const char 
         return GMR__JOB_NO_MEMORY;
     job->kind = wanted->kind;
     job->after = wanted->after;
+    job->until = wanted->until;
     job->final_view = wanted->final_view;
     job->priority = wanted->priority;
     job->wanted_flags = wanted->wanted_flags;
@@ -265,7 +266,7 @@ static void run_job(struct gmr__job *job)
         run_generator(job, writer, write_configuration, NULL);
         return;
     }
-    struct gmr__entry *entry = gmr__registry_take(job->after, job->text, job->wanted_flags);
+    struct gmr__entry *entry = gmr__registry_take(job->after, &job->until, job->text, job->wanted_flags);
     if (!entry)
         return;
     describe(job, entry);
@@ -351,6 +352,7 @@ void gmr__runner_forget(void)
             unmap_job(runners[i].job);
         runners[i] = (struct gmr__runner){0};
     }
+    gmr__crash_guard_forget();
 }
 
 bool gmr__runner_crashed(int signal, siginfo_t *info, void *context)

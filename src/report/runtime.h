@@ -72,6 +72,9 @@ struct gmr__runtime {
     _Atomic int reporter_tid;
     _Atomic uint32_t asked;
     _Atomic int armed;
+    /* What threads of the program need of the settings, which another thread may replace at any moment. */
+    _Atomic int signal;
+    _Atomic unsigned section_timeout_ms;
     _Atomic uint32_t started; /* futex: 1 once the reporter has armed what it could */
     _Atomic uint32_t ended;   /* futex: 1 once it is done */
     _Atomic int signal_sender, signal_sender_uid;

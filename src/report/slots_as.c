@@ -157,12 +157,13 @@ static void put_stack(struct gmr_writer *writer, struct gmr__fallback *fallback,
 
 static int fill_own(struct gmr_writer *writer, const struct gmr__wish *wish)
 {
-    uint64_t after = 0;
+    uint64_t after = 0, until = 0;
     int written = 0;
     for (;;) {
         struct gmr__job *job;
         const struct gmr__job wanted = {.kind = GMR__JOB_SECTION,
                                         .after = after,
+                                        .until = until,
                                         .final_view = final_view(wish),
                                         .wanted_flags = wish->crash ? GMR_SECTION_CRASH_SAFE : 0};
         enum gmr__job_outcome outcome =
@@ -176,6 +177,7 @@ static int fill_own(struct gmr_writer *writer, const struct gmr__wish *wish)
             return outcome == GMR__JOB_DONE ? written : written + 1;
         }
         after = job->after;
+        until = job->until;
         if (gmr__section_begin(writer, &job->head) == 0) {
             replay(writer, job);
             put_stack(writer, wish->fallback, job, outcome);

@@ -67,12 +67,14 @@ static int ask_and_wait(int view, const char *title, uint64_t deadline_ns, struc
     strcpy(request->title, title ? title : "");
     request->deadline_ns = deadline_ns;
     request->chunks = NULL;
-    request->result = 0;
+    request->result = -ECANCELED;
     atomic_store(&request->state, GMR__REQUEST_ASKED);
     error = gmr__ask(GMR__ASK_WRITE);
     if (error) {
-        atomic_store(&request->state, GMR__REQUEST_FREE);
-        return error;
+        /* It may have been seen all the same, by a reporter that starts just now. */
+        uint32_t state = GMR__REQUEST_ASKED;
+        if (atomic_compare_exchange_strong(&request->state, &state, GMR__REQUEST_FREE))
+            return error;
     }
     error = wait_done(request, deadline_ns + 1000000000u);
     if (error)
@@ -114,17 +116,21 @@ static int write_chunks(int fd, struct gmr__chunk *chunks, uint64_t deadline_ns)
 
 static int report_to(int fd, enum gmr_view view, const char *title)
 {
-    int error = gmr__setup_quietly();
+    int configured;
+    unsigned timeout_ms;
+    int error = gmr__setup_quietly(&configured, &timeout_ms);
     if (error)
         return error;
-    uint64_t deadline_ns = gmr__now_ns() + (uint64_t)gmr__rt.settings->report_timeout_ms * 1000000u;
+    uint64_t deadline_ns = gmr__now_ns() + (uint64_t)timeout_ms * 1000000u;
     struct timespec until = as_timespec(deadline_ns);
     if (pthread_mutex_clocklock(&one_at_a_time, CLOCK_MONOTONIC, &until) != 0)
         return -ETIMEDOUT;
     struct gmr__chunk *chunks = NULL;
     /* Its own time begins when its turn comes. */
-    deadline_ns = gmr__now_ns() + (uint64_t)gmr__rt.settings->report_timeout_ms * 1000000u;
-    error = ask_and_wait(view == GMR_VIEW_DEFAULT ? gmr__rt.settings->view : (int)view, title, deadline_ns, &chunks);
+    deadline_ns = gmr__now_ns() + (uint64_t)timeout_ms * 1000000u;
+    do { /* where another thread replaces the reporter just now, its successor is asked */
+        error = ask_and_wait(view == GMR_VIEW_DEFAULT ? configured : (int)view, title, deadline_ns, &chunks);
+    } while (error == -ESRCH && gmr__now_ns() < deadline_ns && !gmr__setup_quietly(&configured, &timeout_ms));
     pthread_mutex_unlock(&one_at_a_time);
     int write_error = error ? 0 : write_chunks(fd, chunks, deadline_ns);
     gmr__chunks_free(chunks);
@@ -158,6 +164,15 @@ GMR_API int gmr_report_section(int fd, enum gmr_view view, const char *title)
 GMR_API int gmr_report_trigger(void)
 {
     return gmr__ask(GMR__ASK_CALL);
+}
+
+/* There is no reporter any more: who waits for one is told. */
+void gmr__call_cancel(void)
+{
+    uint32_t state = GMR__REQUEST_ASKED;
+    atomic_store(&gmr__rt.asked, 0);
+    atomic_compare_exchange_strong(&gmr__rt.request.state, &state, GMR__REQUEST_DONE);
+    gmr__futex_wake(word_of(&gmr__rt.request), 8);
 }
 
 /* A fork must not wait for a report, so the lock may be held by a thread that the child does not have. */

@@ -86,15 +86,23 @@ static int setup(const struct gmr_options *options)
         gmr__setup_problem("there is no memory for the settings", NULL, ENOMEM);
         return -ENOMEM;
     }
+    int error = 0;
     if (atomic_load(&gmr__rt.pid) == gmr__getpid()) {
         gmr__crash_disarm();
         gmr__signal_disarm();
-        gmr__reporter_stop();
+        error = gmr__reporter_stop();
+    }
+    if (error) {
+        gmr__settings_free(settings);
+        gmr__setup_problem("the report that is being made does not end", NULL, -error);
+        return error;
     }
     struct gmr__settings *old = gmr__rt.settings;
     gmr__rt.settings = settings;
     gmr__settings_free(old);
-    int error = gmr__prepare_process();
+    atomic_store(&gmr__rt.signal, settings->signal);
+    atomic_store(&gmr__rt.section_timeout_ms, settings->section_timeout_ms);
+    error = gmr__prepare_process();
     if (!error)
         error = gmr__reporter_start(true);
     if (error) {
@@ -124,18 +132,22 @@ GMR_API int gmr_setup_autorun(const struct gmr_options *options)
     return result;
 }
 
-/* For a report without setup: a reporter, but nothing armed. */
-int gmr__setup_quietly(void)
+/* For a report without setup: a reporter, but nothing armed. And what the caller needs of the settings, which it may not look at. */
+int gmr__setup_quietly(int *view, unsigned *timeout_ms)
 {
     static const struct gmr_options quiet = {
         .size = sizeof(quiet), .signal = GMR_SIGNAL_NONE, .control_socket = GMR_OFF};
     int saved = errno, result = 0;
     pthread_mutex_lock(&setup_lock);
-    if (atomic_load(&gmr__rt.pid) != gmr__getpid()) {
+    if (atomic_load(&gmr__rt.pid) != gmr__getpid() || atomic_load(&gmr__rt.ended)) {
         if (gmr__rt.settings) /* a forked child with fork_children off: the settings are here, the threads are not */
             result = gmr__reporter_start(true);
         else
             result = setup(&quiet);
+    }
+    if (result >= 0) {
+        *view = gmr__rt.settings->view;
+        *timeout_ms = gmr__rt.settings->report_timeout_ms;
     }
     pthread_mutex_unlock(&setup_lock);
     errno = saved;
@@ -144,18 +156,20 @@ int gmr__setup_quietly(void)
 
 GMR_API int gmr_shutdown(void)
 {
-    int saved = errno;
+    int saved = errno, error = 0;
     pthread_mutex_lock(&setup_lock);
     bool running = atomic_load(&gmr__rt.pid) == gmr__getpid();
     if (running) {
         gmr__crash_disarm();
         gmr__signal_disarm();
-        gmr__reporter_stop();
+        error = gmr__reporter_stop();
         gmr__capture_signal_disarm();
+        if (!error)
+            gmr__call_cancel();
     }
     pthread_mutex_unlock(&setup_lock);
     errno = saved;
-    return 0;
+    return error;
 }
 
 void gmr__setup_forget(void)

@@ -47,7 +47,7 @@ int gmr__armed_now(void)
         return 0;
     int armed = atomic_load(&gmr__rt.armed);
     if (armed & GMR_TRIGGER_SIGNAL &&
-        GMR__SYS(SYS_rt_sigaction, gmr__rt.settings->signal, NULL, &action, sizeof(action.mask), 0, 0) == 0 &&
+        GMR__SYS(SYS_rt_sigaction, atomic_load(&gmr__rt.signal), NULL, &action, sizeof(action.mask), 0, 0) == 0 &&
         action.handler != gmr__signal_handler)
         armed &= ~GMR_TRIGGER_SIGNAL;
     return armed;

@@ -32,7 +32,7 @@ char gmr__runtime_directory[96];
 static GMR__APART char candidate_text[3 * 4096]; /* one behind the other: a page is touched as a rule */
 static const char *candidates[6];
 static char environment_text[2048];
-char *gmr__inspector_environment[8];
+char *gmr__inspector_environment[12];
 
 const char *const *gmr__inspector_candidates(void)
 {
@@ -68,7 +68,12 @@ void gmr__find_inspector(const char *given, bool secure)
 /* The inspector gets nothing of the program's environment but this. */
 static void keep_environment(bool secure)
 {
-    static const char *const names[] = {"HOME", "XDG_CACHE_HOME", "DEBUGINFOD_URLS", "TZ", "LANG", "LC_ALL"};
+    static const char *const names[] = {
+        "HOME",         "XDG_CACHE_HOME", "DEBUGINFOD_URLS", "TZ", "LANG", "LC_ALL",
+#ifdef GMR_SANITIZED
+        "ASAN_OPTIONS", "UBSAN_OPTIONS",  "TSAN_OPTIONS", /* where a finding is written */
+#endif
+    };
     size_t used = 0;
     int n = 0;
     gmr__inspector_environment[n++] = (char *)"PATH=/usr/bin:/bin";
@@ -120,17 +125,21 @@ int gmr__reporter_start(bool wait)
     return error;
 }
 
-void gmr__reporter_stop(void)
+/* What is asked for meanwhile stays asked for: the next reporter looks there first. */
+int gmr__reporter_stop(void)
 {
     if (atomic_load(&gmr__rt.pid) != gmr__getpid())
-        return;
+        return 0;
     uint64_t deadline_ns = gmr__now_ns() + (uint64_t)gmr__rt.settings->report_timeout_ms * 1000000u;
     gmr__ask(GMR__ASK_STOP);
     while (!atomic_load(&gmr__rt.ended) && gmr__now_ns() < deadline_ns)
         gmr__futex_wait((uint32_t *)&gmr__rt.ended, 0, deadline_ns);
-    atomic_store(&gmr__rt.pid, 0);
-    atomic_store(&gmr__rt.asked, 0);
     atomic_store(&gmr__rt.armed, 0);
+    if (!atomic_load(&gmr__rt.ended))
+        return -EBUSY; /* it uses what another would use, too */
+    atomic_store(&gmr__rt.pid, 0);
+    atomic_fetch_and(&gmr__rt.asked, ~(GMR__ASK_STOP | GMR__ASK_SOCKET));
+    return 0;
 }
 
 /* ---- fork ---- */

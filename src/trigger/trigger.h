@@ -20,14 +20,14 @@
 
 /* start.c: any thread of the program. */
 int gmr__reporter_start(bool wait);
-void gmr__reporter_stop(void);
+int gmr__reporter_stop(void);           /* 0, or -EBUSY: a report does not end */
 void *gmr__reporter_main(void *unused); /* reporter_as.c */
 int gmr__prepare_process(void);
 void gmr__find_inspector(const char *given, bool secure);
 const char *const *gmr__inspector_candidates(void); /* NULL-terminated */
 
-extern _Atomic int gmr__asked_before_start; /* signal_as.c */
-int gmr__setup_quietly(void);               /* setup.c */
+extern _Atomic int gmr__asked_before_start;              /* signal_as.c */
+int gmr__setup_quietly(int *view, unsigned *timeout_ms); /* setup.c */
 void gmr__setup_forget(void);
 
 /* signal.c: any thread of the program; signal_as.c: the handler. */
@@ -66,5 +66,6 @@ void gmr__guest_hello(struct gmr__guest *client, struct gmr__workspace *workspac
 struct gmr__wish;
 void gmr__serve_request(struct gmr__workspace *workspace);
 void gmr__call_forget(void); /* in the child of a fork */
+void gmr__call_cancel(void); /* at shutdown */
 
 #endif
