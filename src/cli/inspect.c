@@ -53,7 +53,9 @@ static void fence_in(long deadline_ms)
     sigprocmask(SIG_SETMASK, &none, NULL);
     limit(RLIMIT_CORE, 0); /* a core of it would hold the target's stacks */
     limit(RLIMIT_CPU, (rlim_t)(deadline_ms + GRACE_MS) / 1000 + 1);
+#ifndef GMR_SANITIZED /* whose shadow memory takes terabytes of addresses */
     limit(RLIMIT_AS, ADDRESS_SPACE_BYTES);
+#endif
     struct itimerval timer = {0};
     timer.it_value.tv_sec = (deadline_ms + GRACE_MS) / 1000 + 1;
     setitimer(ITIMER_REAL, &timer, NULL); /* SIGALRM's default action ends it */
