@@ -1,12 +1,21 @@
 """gmr beside gdb and eu-stack on the same process, as a table in Markdown.
 
-    bench.py [--threads 10,100,1000] [--depths 20,200] [--runs 3] [--limit 180]
+    bench.py [--quick] [--threads 10,100,...] [--depths 20,200] [--runs 3] [--limit 180] [--readme FILE]
 
 For each number of threads and each depth the load program is started; every tool then looks at it, `runs` times; medians are shown. What
-each run cost is measured from outside: wall time, the tool's CPU time and peak memory (wait4), the longest time a spinning thread of
-the target did not run, and how many system calls of the target came back with EINTR. A tool that took longer than `limit` seconds is
-not tried with more threads. "cold": with an empty symbol cache. The last columns are ratios to `gmr report` (text, warm) with the same threads and depth.
-GMR_BUILD names the build directory.
+each run cost is measured from outside:
+
+- wall time, CPU time (wait4);
+- peak memory: of gmr, which is several processes with shared memory, the largest sum of Pss seen in a run of its own, not timed; else the
+  largest resident set (wait4);
+- the longest pause of a running thread: a spinning thread of the target looks at the clock; the time it waited for a processor
+  (schedstat) is taken off;
+- how many system calls of the target came back with EINTR, the most in any run.
+
+The median pause of a thread is what gmr's own report says. A tool that took longer than a quarter of `limit` seconds is run once, and not
+tried with more threads; at `limit` it is killed. "cold": with an empty symbol cache. Ratios are of wall time, to `gmr report` (text) with the
+same threads and depth, its symbol cache warm and cold. --quick: a few minutes, for development. --readme: the table between the marks
+in FILE is written anew, too. GMR_BUILD names the build directory.
 """
 import argparse
 import os
@@ -23,6 +32,9 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("GMR_BUILD", ROOT / "build")).resolve()
+WARM, COLD = "gmr report", "gmr report, cold"
+MARKS = "<!-- made by make bench -->\n", "<!-- end -->\n"
+README_ROWS = {(10, 20), (1000, 20), (1000, 200), (10000, 20), (25000, 20), (25000, 200)}
 
 
 class Load:
@@ -46,12 +58,33 @@ class Load:
         self.process.wait()
 
 
-def run(load, argv, env, limit):
-    """One run: a dict of figures, or None if it did not end in time."""
+class Tool:
+    def __init__(self, name, argv, cold=False):
+        self.name, self.argv, self.cold = name, argv, cold
+        self.ours = name.startswith("gmr")
+
+
+def tools(pid):
+    gmr = [str(BUILD / "gmr"), "report", str(pid), "--sections", "threads"]
+    return [
+        Tool(WARM, gmr),
+        Tool(COLD, gmr, cold=True),
+        Tool("gmr report, JSON", [*gmr, "--format", "json"]),
+        Tool("eu-stack (no lines)", ["eu-stack", "-p", str(pid)]),
+        Tool("eu-stack -s -i", ["eu-stack", "-s", "-i", "-p", str(pid)]),
+        Tool("gdb -batch 'thread apply all bt'", ["gdb", "-nx", "-batch", "-p", str(pid), "-ex", "thread apply all bt"]),
+    ]
+
+
+# ------------------------------------------------------------------------------------------------- one run
+
+
+def run(load, tool, env, limit):
+    """A dict of figures, or None if it did not end in time."""
     load.ask("reset")
     with tempfile.TemporaryFile() as output:
         began = time.monotonic()
-        child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.DEVNULL, env=env)
+        child = subprocess.Popen(tool.argv, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.DEVNULL, env=env)
         timer = threading.Timer(limit, child.kill)
         timer.start()
         _, status, usage = os.wait4(child.pid, 0)
@@ -59,112 +92,163 @@ def run(load, argv, env, limit):
         in_time = timer.is_alive()
         timer.cancel()
         child.returncode = os.waitstatus_to_exitcode(status)
-        size = output.tell() or os.fstat(output.fileno()).st_size
+        size = output.seek(0, os.SEEK_END)
+        output.seek(max(0, size - 2000))
+        pause = re.search(rb'pause_median_us"?( =|:) *(\d+)', output.read())
     if not in_time:
         return None
     time.sleep(0.05)
-    eintrs, gap_us = load.ask("stats")
-    return {"wall": wall, "cpu": usage.ru_utime + usage.ru_stime, "memory": usage.ru_maxrss / 1024, "gap": float(gap_us) / 1e3,
-            "eintr": int(eintrs), "bytes": size, "status": child.returncode}
+    eintrs, pause_us = load.ask("stats")
+    figures = {"wall": wall, "cpu": usage.ru_utime + usage.ru_stime, "memory": usage.ru_maxrss / 1024, "pause": float(pause_us) / 1e3,
+               "eintr": int(eintrs), "status": child.returncode}
+    return figures | ({"median": float(pause[2])} if pause else {})
 
 
-def tools(pid, cache):
-    """Name, command, environment, whether the symbol cache is emptied before each run."""
-    plain = dict(os.environ, XDG_CACHE_HOME=str(cache))
-    plain.pop("DEBUGINFOD_URLS", None)
-    gmr = str(BUILD / "gmr")
-    only = ["--sections", "threads"]
-    return [
-        ("gmr report, text", [gmr, "report", str(pid), *only], plain, False),
-        ("gmr report, text, cold", [gmr, "report", str(pid), *only], plain, True),
-        ("gmr report, json", [gmr, "report", str(pid), "--format", "json", *only], plain, False),
-        ("eu-stack", ["eu-stack", "-p", str(pid)], plain, False),
-        ("eu-stack -s -i", ["eu-stack", "-s", "-i", "-p", str(pid)], plain, False),
-        ("gdb thread apply all bt", ["gdb", "-nx", "-batch", "-p", str(pid), "-ex", "thread apply all bt"], plain, False),
-    ]
+def pss(pid):
+    """KiB, of a process and those it has forked."""
+    try:
+        text = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text()
+        children = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except OSError:
+        return 0
+    found = re.search(r"^Pss:\s*(\d+)", text, re.M)
+    return (int(found[1]) if found else 0) + sum(map(pss, children))
 
 
-def figure(value, digits=3):
-    if value >= 100:
-        return f"{value:.0f}"
-    return f"{value:.{digits}g}"
+def peak_memory(tool, env):
+    """MiB: of all its processes together, what they share counted once."""
+    peak = 0
+    with subprocess.Popen(tool.argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=env) as child:
+        while child.poll() is None:
+            peak = max(peak, pss(child.pid))
+            time.sleep(0.001)
+    return peak / 1024
 
 
-def row(threads, depth, name, figures, base):
-    if figures is None:
-        return f"| {threads} x {depth} | {name} | > limit | | | | | | |"
-    wall, cpu = (figures[key] / max(base[key], 1e-9) for key in ("wall", "cpu"))
-    return (f"| {threads} x {depth} | {name} | {figure(figures['wall'])} | {figure(figures['cpu'])} | {figures['memory']:.0f} | "
-            f"{figure(figures['gap'])} | {figures['eintr']} | {figure(wall)} | {figure(cpu)} |")
+# ------------------------------------------------------------------------------------------------- rows
 
 
-def medians(samples):
-    return {key: statistics.median(sample[key] for sample in samples) for key in samples[0]} | {
-        "eintr": max(sample["eintr"] for sample in samples)}
+def sample(load, tool, env, cache, arguments):
+    """The medians of several runs; None: over the limit."""
+    samples = []
+    if tool.ours and not tool.cold:
+        run(load, tool, env, arguments.limit)
+    for _ in range(arguments.runs):
+        if tool.cold:
+            shutil.rmtree(cache, ignore_errors=True)
+            cache.mkdir()
+        samples.append(run(load, tool, env, arguments.limit))
+        if samples[-1] is None or samples[-1]["wall"] > arguments.limit / 4:
+            break
+    if None in samples:
+        return None
+    figures = {key: statistics.median(s[key] for s in samples) for key in samples[0]}
+    figures["eintr"] = max(s["eintr"] for s in samples)
+    figures["status"] = max(s["status"] for s in samples)
+    if tool.ours:
+        figures["memory"] = max(figures["memory"], peak_memory(tool, env))
+    return figures
 
 
 def measure(threads, depth, arguments, given_up):
+    """Yields (tool's name, figures or a sentence)."""
     load = Load(threads, depth)
     cache = pathlib.Path(tempfile.mkdtemp(prefix="gmr-bench-"))
-    base = None
+    env = dict(os.environ, XDG_CACHE_HOME=str(cache))
+    env.pop("DEBUGINFOD_URLS", None)
     try:
-        for name, argv, env, cold in tools(load.pid, cache):
-            if name in given_up or shutil.which(argv[0]) is None:
+        for tool in tools(load.pid):
+            if shutil.which(tool.argv[0]) is None:
                 continue
-            samples = []
-            if not cold and argv[0].endswith("gmr"):
-                run(load, argv, env, arguments.limit)
-            for _ in range(arguments.runs):
-                if cold:
-                    shutil.rmtree(cache, ignore_errors=True)
-                    cache.mkdir()
-                sample = run(load, argv, env, arguments.limit)
-                samples.append(sample)
-                if sample is None or sample["wall"] > arguments.limit / 4:
-                    given_up.add(name)
-                    break
-            figures = None if None in samples else medians(samples)
-            base = base or figures
-            print(row(threads, depth, name, figures, base), flush=True)
+            if tool.name in given_up:
+                yield tool.name, given_up[tool.name]
+                continue
+            figures = sample(load, tool, env, cache, arguments)
+            if figures is None:
+                figures = f"over {arguments.limit:.0f} s"
+                given_up[tool.name] = f"not tried: {figures} with {threads:,} threads"
+            elif figures["wall"] > arguments.limit / 4:
+                given_up[tool.name] = f"not tried: {figures['wall']:.0f} s with {threads:,} threads"
+            yield tool.name, figures
     finally:
         load.close()
         shutil.rmtree(cache, ignore_errors=True)
 
 
-def frame_cost(threads, depth):
+HEAD = ("| threads x depth | tool | wall, s | CPU, s | peak memory, MiB | longest pause of a running thread, ms | median pause of a thread, us | "
+        "calls that failed with EINTR | wall, ratio to gmr warm | cold |\n|---|---|---|---|---|---|---|---|---|---|")
+
+
+def number(value):
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}" if value >= 0.001 else "0"
+
+
+def row(threads, depth, name, figures, base):
+    where = f"| {threads:,} x {depth} | {name} |"
+    if isinstance(figures, str):
+        return f"{where} {figures} | | | | | | | |"
+    name = f"{name}, not whole" if figures["status"] and name.startswith("gmr") else name
+    ratios = [number(figures["wall"] / base[key]["wall"]) if isinstance(base.get(key), dict) else "" for key in (WARM, COLD)]
+    median = number(figures["median"]) if "median" in figures else ""
+    return (f"| {threads:,} x {depth} | {name} | {number(figures['wall'])} | {number(figures['cpu'])} | {figures['memory']:.0f} | "
+            f"{number(figures['pause'])} | {median} | {figures['eintr']} | {ratios[0]} | {ratios[1]} |")
+
+
+def frame_costs(depth):
     """Nanoseconds a frame, and the pause of one thread, from the engine alone."""
-    load = Load(threads, depth)
+    load = Load(1000, depth)
     try:
         text = subprocess.run([BUILD / "tests/engine/probe", "unwind", str(load.pid)], capture_output=True, text=True,
                               check=False).stdout
     finally:
         load.close()
-    return dict(re.findall(r'"(\w+)": ([\d.]+)', text))
+    cost = dict(re.findall(r'"(\w+)": ([\d.]+)', text))
+    return f"| 1,000 x {depth} | {cost.get('warm_ns', '?')} | {cost.get('first_ns', '?')} | {cost.get('pause_us', '?')} |"
+
+
+def write_readme(path, about, rows):
+    path = pathlib.Path(path)
+    before, mark, rest = path.read_text().partition(MARKS[0])
+    _, end, after = rest.partition(MARKS[1])
+    if not mark or not end:
+        raise SystemExit(f"bench: {path} has no marks for the table")
+    path.write_text(before + mark + about + "\n\n" + HEAD + "\n" + "\n".join(rows) + "\n" + end + after)
 
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--threads", default="10,100,1000")
-    parser.add_argument("--depths", default="20,200")
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--threads")
+    parser.add_argument("--depths")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--limit", type=float, default=180)
+    parser.add_argument("--readme")
     arguments = parser.parse_args()
-    soft, hard = resource.getrlimit(resource.RLIMIT_NPROC)
-    if soft != hard:
-        resource.setrlimit(resource.RLIMIT_NPROC, (hard, hard))
-    print(f"{os.cpu_count()} processors, Linux {os.uname().release}, medians of {arguments.runs} runs.\n")
-    print("| threads x depth | tool | wall, s | CPU, s | memory, MiB | longest gap, ms | EINTRs | wall, ratio | CPU, ratio |")
-    print("|---|---|---|---|---|---|---|---|---|")
-    given_up = set()
-    for depth in map(int, arguments.depths.split(",")):
-        given_up.clear()
-        for threads in map(int, arguments.threads.split(",")):
-            measure(threads, depth, arguments, given_up)
-    print("\n| threads x depth | ns a frame, warm | ns a frame, first time | pause of a thread, median us |")
-    print("|---|---|---|---|")
-    for depth in map(int, arguments.depths.split(",")):
-        cost = frame_cost(1000, depth)
-        print(f"| 1000 x {depth} | {cost.get('warm_ns', '?')} | {cost.get('first_ns', '?')} | {cost.get('pause_us', '?')} |")
+    threads = arguments.threads or ("10,1000" if arguments.quick else "10,100,1000,10000,25000")
+    depths = arguments.depths or ("20" if arguments.quick else "20,200")
+    _, hard = resource.getrlimit(resource.RLIMIT_NPROC)
+    resource.setrlimit(resource.RLIMIT_NPROC, (hard, hard))
+    began, kept = time.monotonic(), []
+    about = f"{os.cpu_count()} processors, Linux {os.uname().release}, medians of {arguments.runs} runs, all in one go."
+    print(f"{about} Load average at the beginning: {os.getloadavg()[0]:.2f}.\n\n{HEAD}", flush=True)
+    for depth in map(int, depths.split(",")):
+        given_up = {}
+        for count in map(int, threads.split(",")):
+            base = {}
+            results = []
+            for name, figures in measure(count, depth, arguments, given_up):
+                base[name] = figures
+                results.append((name, figures))
+                print(row(count, depth, name, figures, base), flush=True)
+            if (count, depth) in README_ROWS:
+                kept += [row(count, depth, name, figures, base) for name, figures in results]
+    print("\n| threads x depth | ns a frame, warm | ns a frame, first time | pause of a thread, median us |\n|---|---|---|---|")
+    for depth in map(int, depths.split(",")):
+        print(frame_costs(depth), flush=True)
+    print(f"\nTook {(time.monotonic() - began) / 60:.0f} minutes.")
+    if arguments.readme:
+        write_readme(arguments.readme, about, kept)
 
 
-sys.exit(main())
+if __name__ == "__main__":
+    sys.exit(main())
