@@ -36,6 +36,11 @@ static inline int gmr__open(const char *path, int flags)
     return gmr__openat(AT_FDCWD, path, flags, 0);
 }
 
+static inline uid_t gmr__euid(void)
+{
+    return (uid_t)GMR__SYS(SYS_geteuid, 0, 0, 0, 0, 0, 0);
+}
+
 static inline int gmr__close(int fd)
 {
     return (int)GMR__SYS(SYS_close, fd, 0, 0, 0, 0, 0);

@@ -24,11 +24,10 @@
 struct reporter {
     struct gmr__workspace *workspace;
     struct gmr__watch watch;
-    struct gmr__guest client;
     uint64_t not_before_ns; /* the next triggered report: min_interval_ms */
-    bool client_waits;      /* for the answer to "trigger" */
+    struct gmr__guest guests[GMR__GUESTS];
     char socket_path[160];
-    char where[4352]; /* of the last report; one byte is left for a newline */
+    char where[4352]; /* of the last report */
 };
 
 /* ---- getting ready ---- */
@@ -162,7 +161,7 @@ static void report(struct reporter *r, uint32_t why)
         char place[32];
         gmr__log(LOG_ERR, "no Guru Meditation Report could be made: ", gmr__errno_text(-error, place), NULL);
     } else {
-        gmr__output(&spool, wish.deadline_ns + timeout_ns / 2, r->where, sizeof(r->where) - 1);
+        gmr__output(&spool, wish.deadline_ns + timeout_ns / 2, r->where, sizeof(r->where));
     }
     gmr__spool_free(&spool);
     r->not_before_ns = gmr__now_ns() + (uint64_t)s->min_interval_ms * 1000000u;
@@ -170,32 +169,24 @@ static void report(struct reporter *r, uint32_t why)
 
 /* ---- the control socket ---- */
 
-static void answer_sections(struct reporter *r, struct gmr__wish *wish)
-{
-    struct gmr__spool spool;
-    gmr__spool_init(&spool);
-    if (gmr__assemble(r->workspace, wish, &spool.sink) == 0)
-        gmr__write_spool(r->client.fd, &spool, gmr__now_ns() + 5000000000u, false);
-    gmr__spool_free(&spool);
-    gmr__guest_drop(&r->client);
-}
-
-static void serve_client(struct reporter *r)
+static void serve_guest(struct reporter *r, struct gmr__guest *guest)
 {
     char names[512];
     struct gmr__wish wish = {.view = GMR__VIEW_WIRE,
                              .final_view = GMR_VIEW_TEXT,
                              .deadline_ns = gmr__now_ns() + (uint64_t)gmr__rt.settings->report_timeout_ms * 1000000u};
-    switch (gmr__guest_read(&r->client, &wish, names, sizeof(names))) {
+    switch (gmr__guest_read(guest, &wish, names, sizeof(names))) {
     case GMR__VERB_HELLO:
-        gmr__guest_hello(&r->client, r->workspace);
-        gmr__guest_drop(&r->client);
+        gmr__guest_hello(guest, r->workspace);
         break;
     case GMR__VERB_SECTIONS:
-        answer_sections(r, &wish);
+        gmr__spool_init(&guest->answer);
+        gmr__assemble(r->workspace, &wish,
+                      &guest->answer.sink); /* what it can't make is missing in the answer, with its end mark */
+        gmr__guest_answer(guest);
         break;
     case GMR__VERB_TRIGGER:
-        r->client_waits = true;
+        guest->state = GMR__GUEST_WAITS;
         atomic_fetch_or(&gmr__rt.asked, GMR__ASK_SOCKET);
         break;
     case GMR__VERB_NONE:
@@ -203,14 +194,18 @@ static void serve_client(struct reporter *r)
     }
 }
 
-static void answer_trigger(struct reporter *r)
+/* All who asked for this report are told where it is. */
+static void answer_triggers(struct reporter *r)
 {
-    size_t length = gmr__strlen(r->where);
-    r->client_waits = false;
-    r->where[length] = '\n'; /* there is room: see `where` */
-    gmr__write_text(r->client.fd, r->where, length + 1, gmr__now_ns() + 1000000000u);
-    r->where[length] = '\0';
-    gmr__guest_drop(&r->client);
+    for (int i = 0; i < GMR__GUESTS; i++) {
+        struct gmr__guest *guest = &r->guests[i];
+        if (guest->fd < 0 || guest->state != GMR__GUEST_WAITS)
+            continue;
+        gmr__spool_init(&guest->answer);
+        guest->answer.sink.write(&guest->answer.sink, r->where, gmr__strlen(r->where));
+        guest->answer.sink.write(&guest->answer.sink, "\n", 1);
+        gmr__guest_answer(guest);
+    }
 }
 
 /* ---- waiting ---- */
@@ -221,42 +216,53 @@ static int64_t earlier(int64_t a, int64_t b)
 }
 
 /* Milliseconds until something is due without anybody asking; -1: never. */
-static int patience(const struct reporter *r, uint32_t due)
+static int patience(struct reporter *r, uint32_t due)
 {
     int64_t now = (int64_t)gmr__now_ns(), wait = -1;
     if (due)
         wait = earlier(wait, (int64_t)r->not_before_ns - now > 0 ? (int64_t)r->not_before_ns - now : 0);
     if (gmr__rt.settings->watch_file)
         wait = earlier(wait, (int64_t)r->watch.next_ns - now > 0 ? (int64_t)r->watch.next_ns - now : 0);
-    if (r->client.fd >= 0 && !r->client_waits)
-        wait = earlier(wait, (int64_t)r->client.deadline_ns - now > 0 ? (int64_t)r->client.deadline_ns - now : 0);
+    uint64_t guest_ns = gmr__guests_deadline(r->guests);
+    if (guest_ns != UINT64_MAX)
+        wait = earlier(wait, (int64_t)guest_ns - now > 0 ? (int64_t)guest_ns - now : 0);
     if (gmr__rt.fds.wake < 0) /* no signalfd: look now and then */
         wait = earlier(wait, 200000000);
     return wait < 0 ? -1 : (int)((wait + 999999) / 1000000);
 }
 
+/* Is there something that must not wait for a client's wish, which may take seconds? */
+static bool hurry(const struct reporter *r)
+{
+    uint32_t asked = atomic_load(&gmr__rt.asked);
+    return asked & (GMR__ASK_CRASH | GMR__ASK_STOP | GMR__ASK_WRITE) || (asked && gmr__now_ns() >= r->not_before_ns);
+}
+
 static void wait_and_collect(struct reporter *r, uint32_t due)
 {
+    enum { WAKE, WATCH, LISTEN, GUESTS };
     struct gmr__reporter_fds *fds = &gmr__rt.fds;
-    struct pollfd wait[4] = {{.fd = fds->wake, .events = POLLIN},
-                             {.fd = fds->watch, .events = POLLIN},
-                             {.fd = r->client.fd < 0 ? fds->listen : -1, .events = POLLIN},
-                             {.fd = r->client_waits ? -1 : r->client.fd, .events = POLLIN}};
-    int n = gmr__poll(wait, 4, patience(r, due));
+    struct pollfd wait[GUESTS + GMR__GUESTS] = {
+        [WAKE] = {.fd = fds->wake, .events = POLLIN}, [WATCH] = {.fd = fds->watch, .events = POLLIN}};
+    gmr__guests_poll(r->guests, &wait[LISTEN], &wait[GUESTS]);
+    int n = gmr__poll(wait, GUESTS + GMR__GUESTS, patience(r, due));
     char siginfo[128 * 8];
-    if (n > 0 && wait[0].revents)
+    if (n > 0 && wait[WAKE].revents)
         while (gmr__read(fds->wake, siginfo, sizeof(siginfo)) > 0) {
         }
     uint64_t now = gmr__now_ns();
-    if (gmr__rt.settings->watch_file && (wait[1].revents || now >= r->watch.next_ns))
-        if (gmr__watch_look(&r->watch, wait[1].revents != 0))
+    if (gmr__rt.settings->watch_file && (wait[WATCH].revents || now >= r->watch.next_ns))
+        if (gmr__watch_look(&r->watch, wait[WATCH].revents != 0))
             atomic_fetch_or(&gmr__rt.asked, GMR__ASK_FILE);
-    if (wait[2].revents)
-        gmr__guest_accept(&r->client);
-    if (wait[3].revents)
-        serve_client(r);
-    else if (r->client.fd >= 0 && !r->client_waits && now >= r->client.deadline_ns)
-        gmr__guest_drop(&r->client);
+    for (int i = 0; i < GMR__GUESTS && n > 0; i++)
+        if (wait[GUESTS + i].revents && r->guests[i].state == GMR__GUEST_TAKES)
+            gmr__guest_take(&r->guests[i]);
+        else if (wait[GUESTS + i].revents && !hurry(r))
+            serve_guest(r, &r->guests[i]);
+    struct gmr__guest *guest = n > 0 && wait[LISTEN].revents ? gmr__guest_accept(r->guests) : NULL;
+    if (guest && !hurry(r))
+        serve_guest(r, guest); /* its line is there as a rule */
+    gmr__guests_expire(r->guests, now);
 }
 
 static bool handle(struct reporter *r)
@@ -280,8 +286,8 @@ static bool handle(struct reporter *r)
     if (asked & ~GMR__ASK_WRITE && gmr__now_ns() >= r->not_before_ns) {
         atomic_fetch_and(&gmr__rt.asked, ~(asked & ~GMR__ASK_WRITE));
         report(r, asked);
-        if (asked & GMR__ASK_SOCKET && r->client_waits)
-            answer_trigger(r);
+        if (asked & GMR__ASK_SOCKET)
+            answer_triggers(r);
     }
     return true;
 }
@@ -291,8 +297,7 @@ void *gmr__reporter_main(void *unused)
     static struct reporter reporter;
     struct reporter *r = &reporter;
     r->watch = (struct gmr__watch){0};
-    r->client.fd = -1;
-    r->client_waits = false;
+    gmr__guests_init(r->guests);
     r->not_before_ns = 0;
     r->socket_path[0] = r->where[0] = '\0';
     block_signals();
@@ -306,7 +311,8 @@ void *gmr__reporter_main(void *unused)
     gmr__futex_wake((uint32_t *)&gmr__rt.started, 1);
     while (handle(r))
         wait_and_collect(r, atomic_load(&gmr__rt.asked));
-    gmr__guest_drop(&r->client);
+    for (int i = 0; i < GMR__GUESTS; i++)
+        gmr__guest_drop(&r->guests[i]);
     if (gmr__rt.fds.listen >= 0)
         gmr__socket_end(r->socket_path);
     const int *fds = &gmr__rt.fds.wake;

@@ -10,6 +10,8 @@
 
 #include "report/assemble.h"
 #include "report/runtime.h"
+#include "report/spool.h"
+#include "sys/sys.h"
 
 /*
  * The reporter is woken by this signal, sent to its thread alone, blocked there and read from a signalfd: that works between descriptor tables,
@@ -46,21 +48,35 @@ void gmr__watch_begin(struct gmr__watch *watch);
 bool gmr__watch_look(struct gmr__watch *watch, bool ready);
 
 /* socket_as.c: the reporter. */
+int gmr__socket_begin(char *path, size_t cap); /* the listening descriptor, or -errno */
+void gmr__socket_end(const char *path);
+
+/* guests_as.c: the reporter. */
+#define GMR__GUESTS 8
+enum gmr__guest_state { GMR__GUEST_ASKS = 0, GMR__GUEST_WAITS, GMR__GUEST_TAKES };
 struct gmr__guest {
     int fd; /* -1: nobody */
-    uint64_t deadline_ns;
-    size_t used;
+    enum gmr__guest_state state;
+    uint64_t since_ns;        /* it came, or last took a piece of its answer */
+    size_t used, taken;       /* bytes of the line, of the answer */
+    struct gmr__spool answer; /* while it TAKES */
     char line[1024];
 };
 /* What a client wants of the reporter. */
 enum gmr__verb { GMR__VERB_NONE = 0, GMR__VERB_HELLO, GMR__VERB_SECTIONS, GMR__VERB_TRIGGER };
-int gmr__socket_begin(char *path, size_t cap); /* the listening descriptor, or -errno */
-void gmr__socket_end(const char *path);
-void gmr__guest_accept(struct gmr__guest *client);
-void gmr__guest_drop(struct gmr__guest *client);
+void gmr__guests_init(struct gmr__guest guests[GMR__GUESTS]);
+void gmr__guests_poll(struct gmr__guest guests[GMR__GUESTS], struct pollfd *listening, struct pollfd wait[GMR__GUESTS]);
+uint64_t
+gmr__guests_deadline(struct gmr__guest guests[GMR__GUESTS]); /* when somebody's patience is to end; UINT64_MAX: never */
+void gmr__guests_expire(struct gmr__guest guests[GMR__GUESTS], uint64_t now_ns);
+struct gmr__guest *gmr__guest_accept(struct gmr__guest guests[GMR__GUESTS]); /* NULL: nobody */
+void gmr__guest_drop(struct gmr__guest *guest);
 /* Reads what is there; a verb once the line is whole. NONE with fd -1: it is gone. */
-enum gmr__verb gmr__guest_read(struct gmr__guest *client, struct gmr__wish *wish, char *names, size_t names_cap);
-void gmr__guest_hello(struct gmr__guest *client, struct gmr__workspace *workspace);
+enum gmr__verb gmr__guest_read(struct gmr__guest *guest, struct gmr__wish *wish, char *names, size_t names_cap);
+void gmr__guest_hello(struct gmr__guest *guest, struct gmr__workspace *workspace);
+/* guest->answer is made; it is given to the client as fast as that takes it, by gmr__guest_take whenever it can be written to. */
+void gmr__guest_answer(struct gmr__guest *guest);
+void gmr__guest_take(struct gmr__guest *guest);
 
 /* call.c: any thread of the program; these serve it from the reporter. */
 struct gmr__wish;

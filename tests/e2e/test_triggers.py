@@ -239,6 +239,41 @@ def the_control_socket_takes_any_bytes(t):
 
 
 @suite.test
+def nobody_waits_for_a_slow_client(t):
+    puppet = Puppet(t, "register Flood floods").setup(section_max_bytes=2 << 20)
+    path = socket_of(puppet.pid)
+    with socket.socket(socket.AF_UNIX) as slow, socket.socket(socket.AF_UNIX) as silent:
+        for client in (silent, slow):
+            client.settimeout(60)
+            client.connect(path)
+        slow.sendall(b"gmr/1 sections view=json names=own\n")
+        start = slow.recv(1000)  # the answer is made; most of it is not taken
+        for _ in range(2):
+            puppet.report()
+        check(b"puppet" in talk(path, b"gmr/1 hello\n"))
+        while part := slow.recv(65536):
+            start += part
+        check(len(start) > 1 << 20, "the slow client's answer was cut short:", len(start))
+
+
+@suite.test
+def a_crowd_of_silent_clients_keeps_nobody_out(t):
+    puppet = Puppet(t).setup()
+    path = socket_of(puppet.pid)
+    crowd = []
+    for _ in range(24):  # more than are served at a time
+        client = socket.socket(socket.AF_UNIX)
+        client.connect(path)
+        client.settimeout(60)
+        crowd.append(client)
+    check(t.report(puppet.pid, "--sections", "package")["package"].get("libgmr"), "its own half does not answer")
+    check(t.gmr("trigger", puppet.pid).returncode == 0)
+    for client in crowd:
+        check(client.recv(10) == b"")
+        client.close()
+
+
+@suite.test
 def somebody_else_gets_no_answer(t):
     if os.geteuid() != 0:
         raise Skip("needs root to be somebody else")
@@ -263,6 +298,15 @@ def sockets_of_dead_processes_are_removed(t):
     check(os.path.exists(stale))
     second = Puppet(t).setup()
     check(not os.path.exists(stale))
+    # One of another pid namespace, whose number is taken in this one.
+    foreign = os.path.join(os.path.dirname(stale), "1.sock")
+    if not os.path.exists(foreign):
+        with socket.socket(socket.AF_UNIX) as dead:
+            dead.bind(foreign)
+        os.utime(foreign, (0, 0))
+        third = Puppet(t).setup()
+        check(not os.path.exists(foreign))
+        third.process.stop()
     ended = socket_of(second.pid)
     second("shutdown")
     check(not os.path.exists(ended))
