@@ -38,4 +38,7 @@ bool gmr__arch_plt_stub(const unsigned char *code, size_t bytes, uint64_t addres
  * from memory, 0 if there is none. *end: where the routine ends by a return or an indirect jump after that; left alone if that isn't seen. */
 size_t gmr__arch_loads_sp(const unsigned char *code, size_t bytes, size_t *end);
 
+/* By how much the stack pointer moves while these instructions, which don't branch, are executed. False: one isn't known. */
+bool gmr__arch_sp_moved(const unsigned char *code, size_t bytes, int64_t *moved);
+
 #endif

@@ -119,3 +119,73 @@ size_t gmr__arch_loads_sp(const unsigned char *code, size_t bytes, size_t *end)
     }
     return found;
 }
+
+/* The few instructions of which hand-written switch routines are made. */
+struct instruction {
+    size_t length; /* 0: not known */
+    int64_t moved;
+};
+
+/* Bytes of ModRM, SIB and displacement. */
+static size_t operand_length(const unsigned char *at)
+{
+    unsigned mode = at[0] >> 6, rm = at[0] & 7;
+    return 1 + (mode != 3 && rm == 4) + (mode == 1 ? 1 : mode == 2 || (mode == 0 && rm == 5) ? 4 : 0);
+}
+
+/* lea n(%rsp), %rsp; add and sub $n, %rsp. at: the ModRM byte. */
+static bool moves_sp(unsigned char opcode, const unsigned char *at, int64_t *moved)
+{
+    int32_t wide;
+    if (opcode == 0x8d && (at[0] == 0x64 || at[0] == 0xa4) && at[1] == 0x24) {
+        memcpy(&wide, at + 2, sizeof(wide));
+        *moved = at[0] == 0x64 ? (int8_t)at[2] : wide;
+        return true;
+    }
+    if (opcode != 0x83 && opcode != 0x81)
+        return false;
+    memcpy(&wide, at + 1, sizeof(wide));
+    int64_t by = opcode == 0x83 ? (int8_t)at[1] : wide;
+    *moved = at[0] == 0xc4 ? by : -by;
+    return at[0] == 0xc4 || at[0] == 0xec;
+}
+
+static struct instruction decode(const unsigned char *code)
+{
+    static const unsigned char with_operand[] = {0x89, 0x8b, 0x8d, 0x31, 0x33, 0x85, 0xd9, 0x83, 0x81};
+    const unsigned char *at = code;
+    if (memcmp(at, "\xf3\x0f\x1e\xfa", 4) == 0)
+        return (struct instruction){4, 0};
+    at += *at == 0x66 || *at == 0xf2 || *at == 0xf3;
+    unsigned char rex = (*at & 0xf0) == 0x40 ? *at++ : 0, opcode = *at++;
+    if ((opcode & 0xf8) == 0x50)
+        return (struct instruction){(size_t)(at - code), -8};
+    if ((opcode & 0xf8) == 0x58 && (opcode != 0x5c || rex & 1))
+        return (struct instruction){(size_t)(at - code), 8};
+    if (opcode == 0x0f && (*at == 0xae || *at == 0x10 || *at == 0x11 || *at == 0x28 || *at == 0x29 || *at == 0x1f))
+        return (struct instruction){(size_t)(at + 1 - code) + operand_length(at + 1), 0};
+    if (!memchr(with_operand, opcode, sizeof(with_operand)))
+        return (struct instruction){0};
+    struct instruction known = {(size_t)(at - code) + operand_length(at), 0};
+    known.length += opcode == 0x83 ? 1 : opcode == 0x81 ? 4 : 0;
+    bool to_sp =
+        ((opcode == 0x8b || opcode == 0x8d) && (*at >> 3 & 7) == 4 && !(rex & 4)) ||
+        ((opcode == 0x89 || opcode == 0x83 || opcode == 0x81) && *at >> 6 == 3 && (*at & 7) == 4 && !(rex & 1));
+    return to_sp && !(rex & 8 && moves_sp(opcode, at, &known.moved)) ? (struct instruction){0} : known;
+}
+
+bool gmr__arch_sp_moved(const unsigned char *code, size_t bytes, int64_t *moved)
+{
+    unsigned char padded[16]; /* the last ones may seem to go on behind the end */
+    *moved = 0;
+    for (size_t at = 0; at < bytes;) {
+        memset(padded, 0, sizeof(padded));
+        memcpy(padded, code + at, bytes - at < sizeof(padded) ? bytes - at : sizeof(padded));
+        struct instruction known = decode(padded);
+        if (!known.length || known.length > bytes - at)
+            return false;
+        at += known.length;
+        *moved += known.moved;
+    }
+    return true;
+}

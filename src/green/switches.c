@@ -99,6 +99,21 @@ static uint64_t find_return(struct gmr__green *green, const struct gmr__switch *
     return perhaps;
 }
 
+/* Where the return address is: counted from the instructions executed so far, else searched for in [from, to]. */
+static uint64_t return_at(struct gmr__green *green, const struct gmr__switch *routine, const struct gmr__segment *stack,
+                          uint64_t start, const struct gmr__regs *regs, uint64_t off_pc, uint64_t from, uint64_t to)
+{
+    unsigned char code[MAX_CODE];
+    uint64_t pc = regs->value[gmr__arch_pc], word;
+    int64_t moved;
+    if (pc - start <= sizeof(code) && gmr__green_read(green, start, code, pc - start) == 0 &&
+        gmr__arch_sp_moved(code, pc - start, &moved)) {
+        uint64_t at = regs->value[gmr__arch_sp] - (uint64_t)moved + off_pc;
+        return word_at(stack, at, &word) && gmr__green_is_return_address(green, word) ? at : 0;
+    }
+    return find_return(green, routine, stack, from, to);
+}
+
 static bool leave_old(struct gmr__green *green, const struct gmr__switch *routine, const struct gmr__shape *shape,
                       const struct gmr__segment *stack, struct gmr__regs *regs)
 {
@@ -106,7 +121,7 @@ static bool leave_old(struct gmr__green *green, const struct gmr__switch *routin
     uint64_t pushed = shape->layout.kind == GMR_CONTEXT_SP_SLOT && shape->layout.sp_adjust > 0
                           ? (uint64_t)shape->layout.sp_adjust
                           : 0;
-    uint64_t at = find_return(green, routine, stack, sp, sp + pushed), pc;
+    uint64_t at = return_at(green, routine, stack, routine->low, regs, 0, sp, sp + pushed), pc;
     if (!at || !word_at(stack, at, &pc))
         return false;
     regs->value[gmr__arch_pc] = pc;
@@ -120,9 +135,9 @@ static bool leave_new(struct gmr__green *green, const struct gmr__switch *routin
     const struct gmr_layout *l = &shape->layout;
     if (l->kind != GMR_CONTEXT_SP_SLOT || l->off_pc < 0 || !shape->usable)
         return false;
-    uint64_t sp = regs->value[gmr__arch_sp];
-    uint64_t at = find_return(green, routine, stack, sp - 8, sp + (uint64_t)l->off_pc);
-    uint64_t base = at - (uint64_t)l->off_pc, first = base + (uint64_t)(int64_t)shape->low;
+    uint64_t sp = regs->value[gmr__arch_sp], off_pc = (uint64_t)l->off_pc;
+    uint64_t at = return_at(green, routine, stack, routine->loaded, regs, off_pc, sp, sp + off_pc);
+    uint64_t base = at - off_pc, first = base + (uint64_t)(int64_t)shape->low;
     if (!at || first < stack->address || first - stack->address + (uint64_t)(shape->high - shape->low) > stack->bytes)
         return false;
     return gmr__context_decode(shape, base, stack->data + (first - stack->address), 0, regs);
