@@ -72,6 +72,7 @@ struct gmr__green_thread {
     bool idle;               /* a pool's spare: hidden behind a count */
     bool discovered;         /* found by a scan, not told by a list */
     bool approximate;        /* copied while it could run: may be torn */
+    bool claimed;            /* its stack is known by gmr__green_claim already */
     uint64_t entry;          /* address of its start function */
     uint64_t argument;       /* first argument of it; has_argument tells */
     bool has_argument;

@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <string.h>
+#include <time.h>
 
 #include "green/set.h"
 #include "sys/sys.h"
@@ -32,9 +33,28 @@ const struct gmr__thread *gmr__green_stopped(const struct gmr__green *green, siz
     return green->standing;
 }
 
+/* With the target running: on an overloaded machine time passes in which nothing is done; up to PATIENCE times the budget is waited for
+ * that many nanoseconds of processor time. */
+#define PATIENCE 3
 bool gmr__green_out_of_time(const struct gmr__green *green)
 {
-    return gmr__now_ns() >= green->phase_deadline_ns;
+    uint64_t now = gmr__now_ns();
+    if (now < green->phase_deadline_ns)
+        return false;
+    struct timespec cpu;
+    return green->phase == GMR__PHASE_COLLECT ||
+           now >= green->phase_deadline_ns + (PATIENCE - 1) * green->phase_budget_ns ||
+           clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &cpu) != 0 ||
+           (uint64_t)cpu.tv_sec * 1000000000u + (uint64_t)cpu.tv_nsec >= green->phase_cpu_ns + green->phase_budget_ns;
+}
+
+static void begin_unhurried(struct gmr__green *green)
+{
+    struct timespec cpu = {0};
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &cpu);
+    green->phase_cpu_ns = (uint64_t)cpu.tv_sec * 1000000000u + (uint64_t)cpu.tv_nsec;
+    green->phase_budget_ns = green->options.find_budget_ns;
+    green->phase_deadline_ns = gmr__now_ns() + green->phase_budget_ns;
 }
 
 static void find_all(struct gmr__green *green)
@@ -56,7 +76,7 @@ static void find_all(struct gmr__green *green)
 enum gmr__green_stop gmr__green_prepare(struct gmr__green *green)
 {
     green->phase = GMR__PHASE_FIND;
-    green->phase_deadline_ns = gmr__now_ns() + green->options.find_budget_ns;
+    begin_unhurried(green);
     find_all(green);
     enum gmr__green_stop stop = GMR__GREEN_STOP_NONE;
     for (size_t i = 0; gmr__green_sources[i] && i < GMR__GREEN_MAX_SOURCES; i++) {
@@ -109,7 +129,7 @@ void gmr__green_finish(struct gmr__green *green)
     green->phase = GMR__PHASE_FINISH;
     if (!green->stopped_at_ns && green->read_pid)
         green->stopped_at_ns = gmr__now_ns();
-    green->phase_deadline_ns = gmr__now_ns() + green->options.find_budget_ns;
+    begin_unhurried(green);
     for (size_t i = 0; gmr__green_sources[i] && i < GMR__GREEN_MAX_SOURCES; i++) {
         const struct gmr__green_source *source = gmr__green_sources[i];
         if (!green->found[i] || !source->finish)

@@ -219,6 +219,8 @@ static int read_root(struct gmr__green *green, struct gmr__reader *reader, struc
             error = -ENOMEM;
             break;
         }
+        if (!ahead && slab->count && gmr__green_out_of_time(green))
+            continue; /* what was read ahead stands, marked approximate */
         if (slab->address != addresses[n])
             slab->count = 0; /* a slab never moves: nothing that was copied of another can be right */
         slab->address = addresses[n];
@@ -291,10 +293,10 @@ const struct gmr__shape *gmr__reader_shape(struct gmr__green *green, struct gmr_
 
 /* ------------------------------------------------------------------------------------------------ the source */
 
-static void claim_slab(struct gmr__green *green, const struct gmr__reader *reader, const struct gmr__slab *slab)
+static void claim_slab(struct gmr__green *green, const struct gmr__reader *reader, struct gmr__slab *slab)
 {
     for (uint32_t i = 0; i < slab->count; i++) {
-        const struct gmr__copied *copied = &slab->copied[i];
+        struct gmr__copied *copied = &slab->copied[i];
         if (slab->class[i] == GMR__RECORD_DEAD)
             continue;
         if (copied->shape && copied->shape != UINT16_MAX && gmr__unowned(&reader->shapes[copied->shape - 1]) &&
@@ -302,6 +304,7 @@ static void claim_slab(struct gmr__green *green, const struct gmr__reader *reade
             continue;
         gmr__green_claim(green, slab->records[i].stack_low,
                          slab->records[i].stack_low + (uint64_t)slab->records[i].stack_units * 16);
+        copied->claimed = slab->records[i].generation;
     }
 }
 

@@ -21,7 +21,8 @@ struct gmr__copied {
     struct gmr__detail *detail;
     uint64_t stack_start; /* sp or S */
     uint32_t stack_got, stack_cap;
-    uint16_t shape; /* index + 1; 0: not looked at, UINT16_MAX: unreadable */
+    uint32_t claimed; /* generation in which its stack was claimed */
+    uint16_t shape;   /* index + 1; 0: not looked at, UINT16_MAX: unreadable */
     uint16_t block_cap;
     bool fresh;       /* copied while it stood still */
     bool lua;         /* it stands for a Lua state, whose coroutines are shown instead */

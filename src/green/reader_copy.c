@@ -13,7 +13,7 @@
 
 #define BATCH 512u
 #define RESERVE_BYTES (4u << 20)
-#define SLACK 256u
+#define SLACK 32u
 
 struct work {
     const struct gmr__record *record;

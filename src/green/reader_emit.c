@@ -321,6 +321,7 @@ static int emit_record(struct emitter *e, const struct gmr__slab *slab, uint32_t
         .address = slab->address + i * sizeof(*record),
         .kind = shape->name,
         .idle = record->home & GMR__RECORD_IDLE,
+        .claimed = copied->claimed == record->generation,
         .switches = record->home & GMR__RECORD_COUNTED ? (record->switches + 1) / 2 : 0,
     };
     if (record->home & GMR__RECORD_DETAIL && copied->detail)

@@ -337,7 +337,7 @@ int gmr__green_emit(struct gmr__green *green, const struct gmr__green_thread *th
     }
     struct gmr__green_entry *e = new_entry(green);
     int error = e ? fill_entry(green, e, thread) : -ENOMEM;
-    if (!error && thread->stack_low < thread->stack_high)
+    if (!error && !thread->claimed && thread->stack_low < thread->stack_high)
         error = add_range(green, thread->stack_low, thread->stack_high, green->count);
     if (error) {
         green->dropped++;

@@ -78,6 +78,8 @@ struct gmr__green {
     void *state[GMR__GREEN_MAX_SOURCES];
     enum { GMR__PHASE_FIND, GMR__PHASE_COLLECT, GMR__PHASE_FINISH } phase;
     uint64_t phase_deadline_ns, stop_used_ns, stopped_at_ns;
+    uint64_t phase_budget_ns,
+        phase_cpu_ns; /* target running: what the phase may take of processor time, and when it began */
     const struct gmr__thread *standing;
     size_t standing_count;
     size_t pending; /* entries from here on still want their stack copied */
