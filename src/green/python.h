@@ -19,7 +19,7 @@
 enum gmr__py_frames {
     GMR__PY_FRAME_OBJECTS = 1, /* 3.8 to 3.10: a linked list of frame objects, PyThreadState.frame */
     GMR__PY_FRAME_CFRAME,      /* 3.11, 3.12: PyThreadState.cframe->current_frame */
-    GMR__PY_FRAME_DIRECT,      /* 3.13: PyThreadState.current_frame */
+    GMR__PY_FRAME_DIRECT,      /* 3.13, 3.14: PyThreadState.current_frame */
 };
 
 enum gmr__py_lines {
@@ -35,11 +35,13 @@ struct gmr__py_layout {
     enum gmr__py_lines lines;
     uint32_t runtime_interpreters, runtime_gc; /* runtime_gc: 3.8 only */
     uint32_t interpreter_next, interpreter_threads, interpreter_gc;
+    bool reorders;         /* a collector whose lists' ends tell nothing of age */
     uint32_t gc_permanent; /* from the first generation to what gc.freeze() keeps */
     uint32_t thread_next, thread_frame, thread_pthread, thread_native;
     uint32_t cframe_current;
     uint32_t frame_code, frame_previous, frame_instruction, frame_entry, frame_owner, frame_stacktop, frame_locals;
-    uint32_t object_frame; /* PyFrameObject.f_frame, 3.11 on */
+    uint32_t frame_stack_pointer; /* 3.14: a pointer instead of frame_stacktop's number */
+    uint32_t object_frame;        /* PyFrameObject.f_frame, 3.11 on */
     uint32_t code_filename, code_name, code_qualname, code_first_line, code_lines, code_instructions,
         code_first_traceable;
     uint32_t generator_frame, generator_state;
@@ -82,6 +84,7 @@ struct gmr__py_thread {
     struct gmr__py_chain chain;
 };
 
+#define GMR__PY_FRAME_BYTES 112 /* covers every member that the layouts name */
 #define GMR__PY_FROZEN ((uint64_t)3 << 56)
 #define GMR__PY_UNORDERED (((uint64_t)2 << 56) + ((uint64_t)1 << 38)) /* found in memory, met on no list */
 #define GMR__PY_KINDS 256

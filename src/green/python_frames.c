@@ -12,10 +12,10 @@
 const char gmr__python_no_time[] = "the time for the stop was used up before its turn";
 
 #define MAX_FRAMES 20000
-#define FRAME_BYTES 112 /* covers every member that the layouts name */
 
-/* Frames that the interpreter keeps on the C stack mark where C called it (3.12 on). */
+/* Frames that the interpreter keeps on the C stack mark where C called it (3.12 on; 3.14 has two kinds). */
 #define OWNED_BY_C_STACK 3
+#define TAGS 3u /* low bits of a reference in a frame, 3.14 */
 
 bool gmr__python_chain_push(struct gmr__python *python, struct gmr__py_chain *chain, uint64_t code, int64_t instruction,
                             bool entry)
@@ -57,8 +57,8 @@ static void step_object(struct gmr__python *python, struct gmr__py_chain *chain,
 static void step_frame(struct gmr__python *python, struct gmr__py_chain *chain, const unsigned char *bytes)
 {
     const struct gmr__py_layout *l = &python->layout;
-    uint64_t code = word_at(bytes, l->frame_code);
-    if (bytes[l->frame_owner] == OWNED_BY_C_STACK) {
+    uint64_t code = word_at(bytes, l->frame_code) & ~(uint64_t)TAGS;
+    if (bytes[l->frame_owner] >= OWNED_BY_C_STACK) {
         if (chain->count > 0)
             chain->frames[chain->count - 1].entry = true;
     } else {
@@ -97,8 +97,8 @@ static uint64_t place_of(const struct gmr__py_chain *chain)
 static void copy_chain(struct gmr__python *python, struct gmr__py_chain *chain)
 {
     const struct gmr__py_layout *l = &python->layout;
-    size_t bytes = l->frames == GMR__PY_FRAME_OBJECTS ? FRAME_BYTES : l->frame_locals;
-    unsigned char frame[FRAME_BYTES];
+    size_t bytes = l->frames == GMR__PY_FRAME_OBJECTS ? GMR__PY_FRAME_BYTES : l->frame_locals;
+    unsigned char frame[GMR__PY_FRAME_BYTES];
     while (chain->next != 0) {
         uint64_t at = chain->next, place = place_of(chain);
         chain->next = 0;

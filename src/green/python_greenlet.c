@@ -131,7 +131,8 @@ void gmr__python_find_switch(struct gmr__python *python)
         const struct gmr__map *map = &snapshot->maps[i];
         uint64_t bytes = map->end - map->start;
         const char *slash = strrchr(map->path, '/');
-        if (!map->exec || !slash || strncmp(slash, "/_greenlet.", 11) != 0 || bytes > 4u << 20)
+        /* "_greenlet.", before 1.0 "greenlet.", and so on */
+        if (!map->exec || !slash || strncmp(slash + 1 + (slash[1] == '_'), "greenlet.", 9) != 0 || bytes > 4u << 20)
             continue;
         unsigned char *text = malloc(bytes);
         if (text && gmr__green_read(python->green, map->start, text, bytes) == 0)

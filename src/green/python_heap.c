@@ -22,12 +22,21 @@
 #define FLAGS 3u
 #define COLLECTING 2u /* a flag in the link backwards */
 #define ROUNDS 3
+#define MAX_REFERENCES (1u << 24)
+#define IMMORTAL (1u << 30)
 
 struct search {
     struct gmr__python *python;
     uint64_t table[1024]; /* open addressing: the types */
     bool more;            /* a type was found that is not in the table */
 };
+
+/* A count of references as a living object has it: more than none, and no pointer. 3.12 on has counts that don't change. */
+static bool is_count(uint64_t word)
+{
+    uint32_t low = (uint32_t)word;
+    return low != 0 && (word >> 32 & 0xffff) <= 1 && (low < MAX_REFERENCES || low >= IMMORTAL);
+}
 
 void gmr__python_meet(struct gmr__python *python, uint64_t object, uint64_t type, uint64_t order)
 {
@@ -71,17 +80,17 @@ void gmr__python_meet(struct gmr__python *python, uint64_t object, uint64_t type
 }
 
 /* Is it still on a list? Freed memory keeps its type for a while, its neighbours' links not. While the collector is at work
- * on it, the link backwards is a count. */
+ * on it, the link backwards is a count, of no more than the object's references. */
 bool gmr__python_is_alive(struct gmr__python *python, const struct gmr__py_green *green)
 {
-    uint64_t words[4], next = 0;
-    if (gmr__python_read(python, green->address - HEAD_BYTES, words, sizeof(words)) != 0 || words[3] != green->type)
+    uint64_t words[4], next = 0, head = green->address - HEAD_BYTES;
+    if (gmr__python_read(python, head, words, sizeof(words)) != 0 || words[3] != green->type || !is_count(words[2]) ||
+        (words[0] & ~(uint64_t)FLAGS) == 0)
         return false;
-    if (words[0] != 0 && words[1] & COLLECTING)
-        return words[2] != 0;
-    uint64_t previous = words[1] & ~(uint64_t)FLAGS;
-    return gmr__python_read(python, previous, &next, sizeof(next)) == 0 &&
-           (next & ~(uint64_t)FLAGS) == green->address - HEAD_BYTES;
+    if (words[1] & COLLECTING && words[1] >> 2 <= (uint32_t)words[2])
+        return true;
+    return gmr__python_read(python, words[1] & ~(uint64_t)FLAGS, &next, sizeof(next)) == 0 &&
+           (next & ~(uint64_t)FLAGS) == head;
 }
 
 /* ------------------------------------------------------------------------------------------------ types */
@@ -108,7 +117,8 @@ static void search_data(struct gmr__python *python, const struct gmr__map *map, 
 
 void gmr__python_find_types(struct gmr__python *python)
 {
-    static const char *const known[][2] = {{"/_greenlet.", "greenlet.greenlet"}, {"/_asyncio.", "_asyncio.Task"}};
+    static const char *const known[][2] = {
+        {"/_greenlet.", "greenlet.greenlet"}, {"/greenlet.", "greenlet.greenlet"}, {"/_asyncio.", "_asyncio.Task"}};
     const struct gmr__snapshot *snapshot = gmr__green_snapshot(python->green);
     for (size_t i = 0; i < snapshot->map_count; i++) {
         const char *slash = strrchr(snapshot->maps[i].path, '/');
@@ -132,7 +142,7 @@ static void look_at_object(struct search *search, uint64_t object, uint64_t type
 {
     uint64_t words[4]; /* next, prev, reference count, type */
     if (gmr__green_read(search->python->green, object - HEAD_BYTES, words, sizeof(words)) == 0 && words[3] == type &&
-        (words[0] & ~(uint64_t)FLAGS) != 0 && words[0] % 16 <= FLAGS && words[1] != 0 && words[2] != 0)
+        (words[0] & ~(uint64_t)FLAGS) != 0 && words[0] % 16 <= FLAGS && words[1] != 0 && is_count(words[2]))
         gmr__python_meet(search->python, object, type, 0);
 }
 

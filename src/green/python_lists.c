@@ -16,6 +16,8 @@
 #include "green/python.h"
 
 #define GENERATIONS 3
+#define OLDEST 4u /* as a set of generations */
+#define ALL_BUT_YOUNG 6u
 #define GENERATION_BYTES 24 /* struct gc_generation: head (next, prev), threshold, count */
 #define FULL_COLLECTIONS 72 /* from the permanent generation to the third one's statistics */
 #define COLLECTING 96       /* the same, to the member that tells that it is at work */
@@ -219,14 +221,15 @@ void gmr__python_walk_ends(struct gmr__python *python)
     uint64_t interpreters[GMR__PY_INTERPRETERS];
     size_t count = gmr__python_interpreters(python, interpreters, GMR__PY_INTERPRETERS);
     for (size_t i = 0; i < count; i++) {
-        bool known = i < python->interpreter_count && interpreters[i] == python->interpreters[i] &&
+        bool known = !python->layout.reorders && i < python->interpreter_count &&
+                     interpreters[i] == python->interpreters[i] &&
                      full_collections(python, interpreters[i]) == python->full_collections[i];
         python->interpreters[i] = interpreters[i];
-        python->rest[i] = known ? 0 : 1u << (GENERATIONS - 1);
+        python->rest[i] = known ? 0 : python->layout.reorders ? ALL_BUT_YOUNG : OLDEST;
         for (int g = 0; g < GENERATIONS; g++) {
-            bool oldest = g == GENERATIONS - 1;
-            if ((known || !oldest) &&
-                !walk_end(python, list_head(python, interpreters[i], g), oldest ? 0 : MAX_YOUNG, order_of(g, i) + TAIL))
+            uint32_t least = g == GENERATIONS - 1 ? 0 : MAX_YOUNG;
+            if (!(python->rest[i] >> g & 1) &&
+                !walk_end(python, list_head(python, interpreters[i], g), least, order_of(g, i) + TAIL))
                 python->rest[i] |= (uint8_t)(1u << g);
         }
     }

@@ -130,7 +130,7 @@ int gmr__python_string(struct gmr__python *python, uint64_t object, char *to, si
     memcpy(&state, head + STRING_STATE, sizeof(state));
     if (gmr__python_class_of_type(python, type) != GMR__PY_STRING)
         return -EINVAL;
-    /* state: 2 bits interned, 3 bits kind (bytes a character), compact, ascii; the same from 3.8 to 3.13. */
+    /* state: 2 bits interned, 3 bits kind (bytes a character), compact, ascii; the same from 3.8 to 3.14. */
     unsigned kind = state >> 2 & 7;
     bool compact = state >> 5 & 1, ascii = state >> 6 & 1;
     if (!compact || (kind != 1 && kind != 2 && kind != 4))

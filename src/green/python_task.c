@@ -14,6 +14,7 @@
 #define TYPE_SIZE 32
 #define TASK_ROOM 256
 #define FRAME_ROOM 192
+#define TAGS 3u /* low bits of a reference in a frame, 3.14 */
 #define MAX_AWAITS 1000
 #define INNER 16 /* first member of the objects that only wrap another */
 
@@ -79,13 +80,18 @@ static enum gmr__py_progress read_coroutine(struct gmr__python *python, uint64_t
     if (state > 0)
         return FINISHED;
     const unsigned char *frame = bytes + l->generator_frame;
-    uint64_t code = word_at(frame, l->frame_code);
+    uint64_t code = word_at(frame, l->frame_code) & ~(uint64_t)TAGS;
     uint64_t instruction = word_at(frame, l->frame_instruction) - code - l->code_instructions;
     gmr__python_chain_push(python, chain, code, (int64_t)instruction, false);
     if (state == 0)
         return EXECUTING;
     if (state == (l->minor >= 13 ? -3 : -2))
         return CREATED;
+    if (l->frame_stack_pointer != 0) {
+        gmr__python_read(python, word_at(frame, l->frame_stack_pointer) - 8, awaits, 8);
+        *awaits &= ~(uint64_t)TAGS;
+        return SUSPENDED;
+    }
     memcpy(&depth, frame + l->frame_stacktop, sizeof(depth));
     if (depth > 0 && depth < 1 << 20)
         gmr__python_read(python, coroutine + l->generator_frame + l->frame_locals + (uint64_t)(depth - 1) * 8, awaits,
