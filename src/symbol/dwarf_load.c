@@ -25,7 +25,7 @@ static bool compressed(struct gmr__elf_file *file)
 }
 
 /* By default libdw ends the program with 1, which for gmr means a report that is there; an abort is told by who calls us. */
-static _Noreturn void out_of_memory(void)
+__attribute__((noreturn)) static void out_of_memory(void)
 {
     abort();
 }
