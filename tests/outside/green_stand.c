@@ -34,7 +34,9 @@ struct stand {
     struct os_stack os[4096];
     size_t os_count;
     char notes[8192];
-    unsigned lie_every, lie_seed;
+    unsigned lie_every, lie_seed, lie_skip;
+    const unsigned char *script;
+    size_t script_bytes;
     uint64_t reads, deadline_ns;
     void *chunks;
 };
@@ -64,9 +66,41 @@ const struct gmr__snapshot *gmr__green_snapshot(const struct gmr__green *green)
     return &of(green)->snapshot;
 }
 
+#define LIE_BYTES 12
+
+static void next_lie(struct stand *stand)
+{
+    stand->lie_skip = stand->script_bytes >= LIE_BYTES ? stand->script[0] | (unsigned)stand->script[1] << 8 : 0;
+}
+
+static void scripted_lie(struct stand *stand, void *to, size_t bytes)
+{
+    if (stand->lie_skip > 0) {
+        stand->lie_skip--;
+        return;
+    }
+    unsigned char *at = to, kind = stand->script[2] % 3;
+    size_t where = stand->script[3] % bytes;
+    uint64_t value;
+    memcpy(&value, stand->script + 4, sizeof(value));
+    if (kind == 0) {
+        at[where] ^= (unsigned char)value;
+    } else if ((where = where & ~(size_t)7) + sizeof(value) <= bytes) {
+        uint64_t old;
+        memcpy(&old, at + where, sizeof(old));
+        value = kind == 1 ? value : old + value % 4096 - 2048;
+        memcpy(at + where, &value, sizeof(value));
+    }
+    stand->script += LIE_BYTES;
+    stand->script_bytes -= LIE_BYTES;
+    next_lie(stand);
+}
+
 static void lie(struct stand *stand, void *to, size_t bytes)
 {
     stand->reads++;
+    if (stand->script_bytes >= LIE_BYTES && bytes)
+        scripted_lie(stand, to, bytes);
     if (stand->lie_every == 0 || bytes == 0 || (unsigned)rand_r(&stand->lie_seed) % stand->lie_every != 0)
         return;
     unsigned char *at = to;
@@ -381,6 +415,13 @@ void stand_lie(struct stand *stand, unsigned every, unsigned seed)
 {
     stand->lie_every = every;
     stand->lie_seed = seed;
+}
+
+void stand_lie_as(struct stand *stand, const unsigned char *script, size_t bytes)
+{
+    stand->script = script;
+    stand->script_bytes = bytes;
+    next_lie(stand);
 }
 
 int stand_run(struct stand *stand, const struct gmr__green_source *source)

@@ -15,6 +15,8 @@ struct stand *stand_new(pid_t pid);
 void stand_free(struct stand *stand);
 /* Every n-th read yields damaged bytes (0: none); the damage follows from seed. */
 void stand_lie(struct stand *stand, unsigned every, unsigned seed);
+/* Lies as these bytes say (tests/fuzz/fuzz_green.c); borrowed. */
+void stand_lie_as(struct stand *stand, const unsigned char *script, size_t bytes);
 /* find, ahead, collect, finish. What find returned. */
 int stand_run(struct stand *stand, const struct gmr__green_source *source);
 
