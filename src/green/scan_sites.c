@@ -122,6 +122,13 @@ static void see_text(struct text *text, const struct gmr__map *map)
     free(code);
 }
 
+/* glibc names swapcontext and calls none of the routines: two megabytes of text that every program has. */
+static bool is_glibc(const char *path)
+{
+    const char *name = strrchr(path, '/');
+    return name && (strncmp(name, "/libc.so.6", 10) == 0 || strncmp(name, "/libc-2.", 8) == 0);
+}
+
 /* Does the module's first mapping, where its dynamic strings are, hold one of the names, or is one of the routines in it? */
 static bool is_concerned(const struct gmr__scan *scan, const struct gmr__map *first, uint64_t end)
 {
@@ -169,7 +176,7 @@ bool gmr__scan_find_sites(struct gmr__scan *scan)
         size_t last = i;
         while (last + 1 < snapshot->map_count && strcmp(snapshot->maps[last + 1].path, first->path) == 0)
             last++;
-        if (is_concerned(scan, first, snapshot->maps[last].end))
+        if (!is_glibc(first->path) && is_concerned(scan, first, snapshot->maps[last].end))
             for (size_t k = i; k <= last; k++)
                 if (snapshot->maps[k].exec && snapshot->maps[k].read)
                     see_text(&text, &snapshot->maps[k]);
