@@ -10,8 +10,8 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <zlib.h>
 
+#include "symbol/inflate.h"
 #include "symbol/internal.h"
 
 #define MAP_FROM_BYTES (UINT64_C(32) << 20)
@@ -86,79 +86,79 @@ Elf_Scn *gmr__elf_file_section(struct gmr__elf_file *file, const char *name, GEl
     return NULL;
 }
 
-static unsigned char *copy(const void *from, size_t bytes)
-{
-    unsigned char *to = malloc(bytes + 1);
-    if (to) {
-        memcpy(to, from, bytes);
-        to[bytes] = 0;
-    }
-    return to;
-}
-
-static unsigned char *inflate_bytes(const void *from, size_t from_bytes, size_t bytes)
-{
-    unsigned char *to = malloc(bytes + 1);
-    uLongf got = bytes;
-    if (to && (uncompress(to, &got, from, from_bytes) != Z_OK || got != bytes)) {
-        free(to);
-        return NULL;
-    }
-    if (to)
-        to[bytes] = 0;
-    return to;
-}
-
 /* ".debug_x" may also stand as ".zdebug_x": "ZLIB", eight bytes of size, big-endian, then the stream. */
-static unsigned char *old_style(struct gmr__elf_file *file, const char *name, size_t max_bytes, size_t *bytes)
+static bool find_old_style(struct gmr__elf_file *file, const char *name, size_t max_bytes,
+                           struct gmr__section_bytes *found)
 {
     char old[64];
     GElf_Shdr shdr;
     size_t length = strlen(name);
     if (length + 2 > sizeof(old) || name[0] != '.')
-        return NULL;
+        return false;
     old[0] = '.';
     old[1] = 'z';
     memcpy(old + 2, name + 1, length);
     Elf_Scn *scn = gmr__elf_file_section(file, old, &shdr);
     Elf_Data *data = scn ? elf_rawdata(scn, NULL) : NULL;
     if (!data || !data->d_buf || data->d_size < 12 || memcmp(data->d_buf, "ZLIB", 4) != 0)
-        return NULL;
+        return false;
     uint64_t size = 0;
     for (int i = 4; i < 12; i++)
         size = size << 8 | ((const unsigned char *)data->d_buf)[i];
     if (size > max_bytes)
-        return NULL;
-    *bytes = (size_t)size;
-    return inflate_bytes((const char *)data->d_buf + 12, data->d_size - 12, *bytes);
+        return false;
+    *found = (struct gmr__section_bytes){(const char *)data->d_buf + 12, data->d_size - 12, (size_t)size, true};
+    return true;
+}
+
+bool gmr__elf_file_find_bytes(struct gmr__elf_file *file, const char *name, size_t max_bytes,
+                              struct gmr__section_bytes *found)
+{
+    GElf_Shdr shdr;
+    Elf_Scn *scn = gmr__elf_file_section(file, name, &shdr);
+    if (!scn)
+        return find_old_style(file, name, max_bytes, found);
+    if (shdr.sh_type == SHT_NOBITS)
+        return false;
+    Elf_Data *data = elf_rawdata(scn, NULL);
+    if (!data || !data->d_buf || data->d_size == 0)
+        return false;
+    *found = (struct gmr__section_bytes){data->d_buf, data->d_size, data->d_size, false};
+    if (shdr.sh_flags & SHF_COMPRESSED) {
+        Elf64_Chdr chdr;
+        if (gelf_getclass(file->elf) != ELFCLASS64 || data->d_size < sizeof(chdr))
+            return false;
+        memcpy(&chdr, data->d_buf, sizeof(chdr));
+        if (chdr.ch_type != ELFCOMPRESS_ZLIB)
+            return false;
+        *found = (struct gmr__section_bytes){(const char *)data->d_buf + sizeof(chdr), data->d_size - sizeof(chdr),
+                                             (size_t)chdr.ch_size, true};
+    }
+    return found->bytes <= max_bytes;
+}
+
+bool gmr__elf_file_get_bytes(const struct gmr__section_bytes *from, void *to)
+{
+    if (from->deflated)
+        return gmr__inflate(from->data, from->data_bytes, to, from->bytes);
+    memcpy(to, from->data, from->bytes);
+    return true;
 }
 
 unsigned char *gmr__elf_file_section_bytes(struct gmr__elf_file *file, const char *name, size_t max_bytes,
                                            size_t *bytes)
 {
-    GElf_Shdr shdr;
-    Elf_Scn *scn = gmr__elf_file_section(file, name, &shdr);
-    if (!scn)
-        return old_style(file, name, max_bytes, bytes);
-    if (shdr.sh_type == SHT_NOBITS)
+    struct gmr__section_bytes found;
+    if (!gmr__elf_file_find_bytes(file, name, max_bytes, &found))
         return NULL;
-    Elf_Data *data = elf_rawdata(scn, NULL);
-    if (!data || !data->d_buf || data->d_size == 0)
+    unsigned char *to = malloc(found.bytes + 1);
+    if (!to || !gmr__elf_file_get_bytes(&found, to)) {
+        free(to);
         return NULL;
-    if (!(shdr.sh_flags & SHF_COMPRESSED)) {
-        if (data->d_size > max_bytes)
-            return NULL;
-        *bytes = data->d_size;
-        return copy(data->d_buf, data->d_size);
     }
-    Elf64_Chdr chdr;
-    if (gelf_getclass(file->elf) != ELFCLASS64 || data->d_size < sizeof(chdr))
-        return NULL;
-    memcpy(&chdr, data->d_buf, sizeof(chdr));
-    if (chdr.ch_type != ELFCOMPRESS_ZLIB || chdr.ch_size > max_bytes)
-        return NULL;
-    *bytes = (size_t)chdr.ch_size;
-    return inflate_bytes((const char *)data->d_buf + sizeof(chdr), data->d_size - sizeof(chdr), *bytes);
+    to[found.bytes] = 0;
+    *bytes = found.bytes;
+    return to;
 }
 
 unsigned gmr__elf_file_build_id(struct gmr__elf_file *file, unsigned char id[GMR__MAX_BUILD_ID])

@@ -68,6 +68,15 @@ Elf_Scn *gmr__elf_file_section(struct gmr__elf_file *file, const char *name, GEl
 /* Its bytes, inflated where they are compressed: malloc'ed, at most max_bytes. NULL if it can't be had. */
 unsigned char *gmr__elf_file_section_bytes(struct gmr__elf_file *file, const char *name, size_t max_bytes,
                                            size_t *bytes);
+/* The same in two steps: where they are and how many they will be, then into a place for so many; false: they can't be had. */
+struct gmr__section_bytes {
+    const void *data; /* lives as long as the file */
+    size_t data_bytes, bytes;
+    bool deflated;
+};
+bool gmr__elf_file_find_bytes(struct gmr__elf_file *file, const char *name, size_t max_bytes,
+                              struct gmr__section_bytes *found);
+bool gmr__elf_file_get_bytes(const struct gmr__section_bytes *from, void *to);
 unsigned gmr__elf_file_build_id(struct gmr__elf_file *file, unsigned char id[GMR__MAX_BUILD_ID]);
 
 /* --- paths.c: opening files as the target sees them */
