@@ -27,7 +27,7 @@
 #include "sys/buf.h"
 #include "sys/sys.h"
 
-#define RUNNERS 4
+#define RUNNERS 16 /* two, and one for each generator that never returns: none is started again while it runs */
 #define STACK_BYTES ((size_t)1 << 20)
 #define STRINGS_BYTES (64u << 10)
 #define SMALLEST_BUDGET (64u << 10)
@@ -104,14 +104,22 @@ static struct gmr__runner *idle_runner(void)
     return found;
 }
 
-/* One that is being started, or about to end its job, is worth a short wait. */
+static bool one_is_starting(void)
+{
+    for (int i = 0; i < RUNNERS; i++)
+        if (atomic_load(&runners[i].state) == STARTING)
+            return true;
+    return false;
+}
+
+/* One that is being started is worth the wait, one about to end its job a short one. */
 static struct gmr__runner *wait_for_runner(uint64_t deadline_ns)
 {
     uint64_t until = gmr__now_ns() + 200000000u;
     for (;;) {
         struct gmr__runner *runner = idle_runner();
         uint64_t now = gmr__now_ns();
-        if (runner || now >= until || now >= deadline_ns)
+        if (runner || now >= deadline_ns || (now >= until && !one_is_starting()))
             return runner;
         gmr__sleep_ns(1000000);
     }

@@ -125,4 +125,26 @@ def a_hundred_reports_leave_nothing_behind(t):
     check(after[0] <= before[0] + 256 and after[1:3] == before[1:3] and after[3] <= before[3] + 3, before, after)
 
 
+@suite.test
+def many_generators_that_never_return(t):
+    puppet = Puppet(t, *(f"register Hangs{i} hangs" for i in range(6)), "register Crashes crashes", "register Last plain").setup(section_timeout_ms=100)
+    for _ in range(2):
+        report = report_and_go_on(t, puppet)
+        check("answer = 42" in section(report, "Last"), report[-3000:])
+        check("is whole" not in section(report, "Configuration") and "[" not in section(report, "Configuration"), section(report, "Configuration"))
+    check("still running since an earlier report" in section(report, "Hangs5"))
+
+
+@suite.test
+def more_generators_that_never_return_than_threads_for_them(t):
+    puppet = Puppet(t, *(f"register Hangs{i} hangs" for i in range(20)), "register Last plain").setup(section_timeout_ms=50)
+    first = report_and_go_on(t, puppet)
+    check("was abandoned" in section(first, "Hangs9"), section(first, "Hangs9"))
+    for report in (first, report_and_go_on(t, puppet)):
+        check("every thread that could run it is stuck" in section(report, "Sections"), section(report, "Sections"))
+    check("every thread that could run it is stuck" in section(report, "Configuration"), section(report, "Configuration"))
+    check(puppet.thread_names().count("gmr-runner") <= 16, puppet.thread_names())
+    check(puppet("threads 3") == 3)
+
+
 suite.main()
