@@ -62,6 +62,8 @@ static int parse(const char *json, size_t bytes, struct gmr__hello *hello)
     take_text(map, "service", hello->service, sizeof(hello->service));
     take_text(map, "libgmr", hello->version, sizeof(hello->version));
     take_text(map, "log_dir", hello->log_dir, sizeof(hello->log_dir));
+    json_t *seconds = json_object_get(map, "armed_seconds");
+    hello->armed_seconds = json_is_integer(seconds) ? (long)json_integer_value(seconds) : -1;
     take_triggers(map, hello);
     json_decref(root);
     return 0;

@@ -14,6 +14,7 @@ struct gmr__hello {
     char service[128], version[32]; /* of libgmr; "" if not told */
     char triggers[256];             /* "signal USR2, socket": what is armed */
     char log_dir[256];              /* "": standard error */
+    long armed_seconds;             /* since setup; -1: not told */
 };
 
 /* Asks over fd (closed afterwards). 0, or -errno: -ETIMEDOUT, -EBADMSG, ... */

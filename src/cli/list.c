@@ -7,7 +7,6 @@
 #include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "cli/cli.h"
@@ -33,25 +32,19 @@ struct rows {
     size_t count, cap;
 };
 
-/* How long the process has been running. */
-static void uptime_text(pid_t pid, char *to, size_t cap)
+/* How long libgmr has been set up in it. */
+static void age_text(long seconds, char *to, size_t cap)
 {
-    struct gmr__process process;
-    struct timespec boot;
-    if (gmr__process_read(pid, &process) < 0 || clock_gettime(CLOCK_BOOTTIME, &boot) < 0) {
+    if (seconds < 0)
         snprintf(to, cap, "-");
-        return;
-    }
-    double seconds = (double)boot.tv_sec - (double)process.start_ticks / (double)sysconf(_SC_CLK_TCK);
-    seconds = seconds < 0 ? 0 : seconds;
-    if (seconds < 120)
-        snprintf(to, cap, "%.0fs", seconds);
+    else if (seconds < 120)
+        snprintf(to, cap, "%lds", seconds);
     else if (seconds < 7200)
-        snprintf(to, cap, "%.0fm", seconds / 60);
+        snprintf(to, cap, "%ldm", seconds / 60);
     else if (seconds < 172800)
-        snprintf(to, cap, "%.0fh", seconds / 3600);
+        snprintf(to, cap, "%ldh", seconds / 3600);
     else
-        snprintf(to, cap, "%.0fd", seconds / 86400);
+        snprintf(to, cap, "%ldd", seconds / 86400);
 }
 
 static int add_row(void *userdata, const char *path, pid_t pid)
@@ -92,18 +85,18 @@ static void print_rows(const struct rows *rows)
 {
     if (!rows->count)
         return;
-    printf("%8s  %-20s %-9s %7s  %s\n", "PID", "SERVICE", "LIBGMR", "UP", "TRIGGERS");
+    printf("%8s  %-20s %-9s %7s  %s\n", "PID", "SERVICE", "LIBGMR", "ARMED", "TRIGGERS");
     for (size_t i = 0; i < rows->count; i++) {
         const struct row *row = &rows->rows[i];
-        char up[32];
+        char age[32];
         if (i && row->pid == rows->rows[i - 1].pid)
             continue;
-        uptime_text(row->pid, up, sizeof(up));
+        age_text(row->status == 0 ? row->hello.armed_seconds : -1, age, sizeof(age));
         if (row->status == 0)
-            printf("%8d  %-20s %-9s %7s  %s\n", (int)row->pid, row->hello.service, row->hello.version, up,
+            printf("%8d  %-20s %-9s %7s  %s\n", (int)row->pid, row->hello.service, row->hello.version, age,
                    row->hello.triggers);
         else
-            printf("%8d  %-20s %-9s %7s  %s\n", (int)row->pid, row->name, "-", up,
+            printf("%8d  %-20s %-9s %7s  %s\n", (int)row->pid, row->name, "-", age,
                    row->status == -ETIMEDOUT ? "does not answer (busy, stopped or stuck): gmr report still works"
                                              : "answers nonsense");
     }

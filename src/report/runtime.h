@@ -79,6 +79,7 @@ struct gmr__runtime {
     _Atomic uint32_t ended;   /* futex: 1 once it is done */
     _Atomic int signal_sender, signal_sender_uid;
     _Atomic uint32_t report_count;
+    uint64_t armed_ns; /* when the threads were started: at setup, or at the fork */
     struct gmr__request request;
     struct gmr__reporter_fds fds;
     uint64_t stderr_device, stderr_inode; /* what standard error was at setup */
@@ -90,6 +91,8 @@ extern struct gmr__runtime gmr__rt;
 /* settings.c: NULL without memory. options may be NULL. Appends what is wrong to gmr__rt.message. */
 struct gmr__settings *gmr__settings_new(const struct gmr_options *options);
 void gmr__settings_free(struct gmr__settings *settings);
+/* A provider of configuration: what oslo.reports registers as its own group, with the values in force. */
+int gmr__settings_provide(struct gmr_writer *writer, void *unused);
 /* Does the value of an environment variable say "on"? */
 bool gmr__switch_on(const char *text);
 

@@ -292,6 +292,21 @@ struct gmr__settings *gmr__settings_new(const struct gmr_options *given)
     return sealed;
 }
 
+int gmr__settings_provide(struct gmr_writer *writer, void *unused)
+{
+    const struct gmr__settings *s = gmr__rt.settings;
+    if (!s)
+        return 0;
+    gmr_begin_map(writer, "oslo_reports");
+    gmr_put_string(writer, "log_dir", s->log_dir);
+    gmr_put_string(writer, "file_event_handler", s->watch_file);
+    if (s->watch_interval_ms % 1000 == 0)
+        gmr_put_uint(writer, "file_event_handler_interval", s->watch_interval_ms / 1000);
+    else
+        gmr_put_double(writer, "file_event_handler_interval", s->watch_interval_ms / 1000.0);
+    return gmr_end_map(writer);
+}
+
 void gmr__settings_free(struct gmr__settings *settings)
 {
     if (settings)

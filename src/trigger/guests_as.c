@@ -226,6 +226,7 @@ void gmr__guest_hello(struct gmr__guest *guest, struct gmr__workspace *workspace
     gmr_put_string(w, "service", s->service);
     gmr_put_string(w, "libgmr", GMR_BUILD_VERSION);
     gmr_put_int(w, "pid", gmr__getpid());
+    gmr_put_uint(w, "armed_seconds", (gmr__now_ns() - gmr__rt.armed_ns) / 1000000000u);
     if (armed & GMR_TRIGGER_SIGNAL)
         gmr_put_int(w, "signal", s->signal);
     if (s->watch_file)

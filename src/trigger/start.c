@@ -113,6 +113,7 @@ int gmr__reporter_start(bool wait)
     atomic_store(&gmr__rt.ended, 0);
     atomic_store(&gmr__rt.reporter_tid, 0);
     atomic_store(&gmr__rt.pid, gmr__getpid());
+    gmr__rt.armed_ns = gmr__now_ns();
     int error = gmr__thread_start(gmr__reporter_main, NULL, REPORTER_STACK_BYTES);
     if (error) {
         atomic_store(&gmr__rt.pid, 0);
@@ -183,6 +184,8 @@ int gmr__prepare_process(void)
     static bool once;
     if (!once && pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child) != 0)
         return -ENOMEM;
+    if (!once)
+        gmr_config_register_provider(gmr__settings_provide, NULL); /* without memory: a group less in the report */
     once = true;
     keep_environment(gmr__rt.settings->secure);
     gmr__find_inspector(gmr__rt.settings->inspector, gmr__rt.settings->secure);

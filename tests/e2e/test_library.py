@@ -225,6 +225,9 @@ def an_ini_file_comes_before_the_struct_and_after_the_environment(t):
     puppet = Puppet(t, env=t.environment(GMR_LOG_DIR=str(other))).setup(config=ini)
     puppet.signal()
     t.wait(lambda: os.listdir(other), "a file where the environment says", alive=puppet.process)
+    report = t.report(puppet.pid)
+    check(report["configuration"]["oslo_reports"] == {"log_dir": str(other), "file_event_handler": f"{t.tmp}/touch-me",
+                                                      "file_event_handler_interval": 1}, report["configuration"])
 
 
 @suite.test

@@ -2,6 +2,7 @@
 """gmr run, list and trigger: unmodified daemons with libgmr in them, each reporting by itself while it serves."""
 import os
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -153,6 +154,7 @@ def list_shows_who_answers(t):
     check("second" in rows[two.pid] and "signal" not in rows[two.pid], rows[two.pid])
     check(plain.pid not in rows)
     check("does not answer" in rows[silent.pid], rows[silent.pid])
+    check(re.search(r" [0-9]+[sm]  signal", rows[one.pid]), "it is not told since when:", rows[one.pid])
 
 
 @suite.test
