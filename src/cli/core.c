@@ -104,27 +104,38 @@ static void package(struct gmr_writer *w, const struct gmr__core *core, struct g
 }
 
 /* Nothing runs in a core file: all threads stand, for as long as it takes. */
-static void green_threads(struct gmr_writer *w, struct gmr__analysis *analysis, bool *partial)
+static struct gmr__green *find_green_threads(struct gmr__analysis *analysis)
 {
-    static const struct gmr__section_head head = {
-        .name = "green_threads", .title = "Green Threads", .shape = GMR__SHAPE_LIST};
     static const struct gmr__green_options limits = {.stop_budget_ns = 10000000000u};
-    struct gmr__section_status status = {.status = GMR__OK};
     struct gmr__green *green = gmr__green_new(analysis->snapshot, analysis->modules, &limits);
-    gmr__section_begin(w, &head);
     if (green) {
         gmr__green_prepare(green);
         gmr__green_collect(green, analysis->snapshot->threads, analysis->snapshot->thread_count);
         gmr__green_finish(green);
     }
+    return green;
+}
+
+/* Threads of an interpreter have frames of its language. */
+static const struct gmr__language_stack *language_of(void *green, pid_t tid)
+{
+    return gmr__green_os_thread(green, tid);
+}
+
+static void green_threads(struct gmr_writer *w, struct gmr__analysis *analysis, struct gmr__green *green, bool *partial)
+{
+    static const struct gmr__section_head head = {
+        .name = "green_threads", .title = "Green Threads", .shape = GMR__SHAPE_LIST};
+    struct gmr__section_status status = {.status = GMR__OK};
+    gmr__section_begin(w, &head);
     gmr__section_green(w, analysis, green, NULL, &status);
-    gmr__green_free(green);
     *partial |= status.status != GMR__OK;
     gmr__section_end(w, status.status, status.reason[0] ? status.reason : NULL,
                      status.next_step[0] ? status.next_step : NULL);
 }
 
-static void threads(struct gmr_writer *w, struct gmr__analysis *analysis, bool *partial)
+/* The stacks come last, and refer to what the green threads' set owns. */
+static void threads(struct gmr_writer *w, struct gmr__analysis *analysis, struct gmr__green *green, bool *partial)
 {
     static const struct gmr__section_head thread_head = {.name = "threads",
                                                          .title = "Threads",
@@ -139,7 +150,7 @@ static void threads(struct gmr_writer *w, struct gmr__analysis *analysis, bool *
     *partial |= status.status != GMR__OK;
     gmr__section_end(w, status.status, status.reason[0] ? status.reason : NULL,
                      status.next_step[0] ? status.next_step : NULL);
-    green_threads(w, analysis, partial);
+    green_threads(w, analysis, green, partial);
     status = (struct gmr__section_status){.status = GMR__OK};
     gmr__section_begin(w, &stack_head);
     gmr__section_stacks(w, analysis, &status);
@@ -271,15 +282,19 @@ static int write_report(const struct arguments *arguments, const struct gmr__cor
     gmr__sink_fd_init(&sink, fd, 0);
     struct gmr_writer *w =
         gmr__writer_init(place, gmr__writer_size(), (int)arguments->view, (int)arguments->view, &sink.sink);
+    struct gmr__green *green = find_green_threads(analysis);
+    analysis->options.language_of = language_of;
+    analysis->options.language_userdata = green;
     gmr__doc_begin(w, &doc);
     package(w, core, analysis);
-    threads(w, analysis, partial);
+    threads(w, analysis, green, partial);
     process(w, core);
     modules(w, analysis);
     cost.wall_ns = gmr__now_ns() - started_ns;
     gmr__doc_end(w, &doc, &cost);
     int status = gmr__writer_flush(w);
     status = status ? status : gmr__writer_error(w);
+    gmr__green_free(green);
     free(place);
     return status;
 }

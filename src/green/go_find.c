@@ -2,9 +2,8 @@
  * green/go_find.c - recognises a Go program, its release, and where the runtime keeps its goroutines.
  *
  * Inspector only; called from the Go source's `find`. Sections are read from the executable's file (the linker keeps their headers in
- * stripped programs), everything else from the target's memory. Offsets are those of Go's src/runtime/runtime2.go; those of 1.19
- * were checked against the DWARF of a program. Another release is read by the row of the table that its source calls
- * for, and what is read must make sense (go.c); a release without a row is not guessed at.
+ * stripped programs), everything else from the target's memory. A release that neither the table nor the program's own debug
+ * information describes is not guessed at.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -17,64 +16,8 @@
 #include "green/go.h"
 
 #define MAX_TEXT 65536
-
-static const struct {
-    int from, to; /* minor releases */
-    struct gmr__go_layout layout;
-} layouts[] = {
-    {18,
-     18,
-     {.m = 48,
-      .sched_sp = 56,
-      .sched_pc = 64,
-      .syscall_sp = 112,
-      .syscall_pc = 120,
-      .status = 144,
-      .id = 152,
-      .wait_since = 168,
-      .wait_reason = 176,
-      .m_procid = 72}},
-    {19,
-     19,
-     {.m = 48,
-      .sched_sp = 56,
-      .sched_pc = 64,
-      .syscall_sp = 112,
-      .syscall_pc = 120,
-      .status = 144,
-      .id = 152,
-      .wait_since = 168,
-      .wait_reason = 176,
-      .created_at = 296,
-      .start = 312,
-      .m_procid = 72,
-      .m_vdso_sp = 800,
-      .m_vdso_pc = 808}},
-    {20,
-     22,
-     {.m = 48,
-      .sched_sp = 56,
-      .sched_pc = 64,
-      .syscall_sp = 112,
-      .syscall_pc = 120,
-      .status = 144,
-      .id = 152,
-      .wait_since = 168,
-      .wait_reason = 176,
-      .m_procid = 72}},
-    {23,
-     24,
-     {.m = 48,
-      .sched_sp = 56,
-      .sched_pc = 64,
-      .syscall_sp = 112,
-      .syscall_pc = 120,
-      .status = 152,
-      .id = 160,
-      .wait_since = 176,
-      .wait_reason = 184,
-      .m_procid = 72}},
-};
+#define MAX_DATA ((size_t)64 << 20)
+#define SEEN_WORDS 6 /* that what is searched for in the data is known by */
 
 struct file {
     int fd;
@@ -204,59 +147,95 @@ static uint64_t allgs_from_code(struct gmr__go *go)
     return found;
 }
 
-/* runtime.firstmoduledata: its first words point to the table and to the names in it. Wanted for inlined calls only. */
-static void find_inline_base(struct gmr__go *go, uint64_t table)
+/* The program's own part of memory that isn't code, all of a mapping at once, until see() is satisfied. */
+static uint64_t search_data(struct gmr__go *go, bool (*see)(struct gmr__go *go, const uint64_t *words, size_t count))
 {
     const struct gmr__snapshot *snapshot = gmr__green_snapshot(go->green);
-    uint64_t offset = go->minor >= 20 ? 320 : 304, module = 0, words[2];
-    if (gmr__green_symbol(go->green, "", "runtime.firstmoduledata", &module, NULL) != 0)
-        for (size_t i = 0; i < snapshot->map_count && module == 0; i++) {
-            const struct gmr__map *map = &snapshot->maps[i];
-            size_t bytes = (size_t)(map->end - map->start);
-            if (strcmp(map->path, snapshot->exe) != 0 || map->exec || bytes > 64u << 20)
-                continue;
-            uint64_t *data = malloc(bytes);
-            if (data && gmr__green_read(go->green, map->start, data, bytes) == 0)
-                for (size_t k = 0; k + 1 < bytes / 8; k++)
-                    if (data[k] == table && data[k + 1] == table + go->table.names)
-                        module = map->start + k * 8;
-            free(data);
-        }
-    if (module != 0 && gmr__green_read(go->green, module, words, sizeof(words)) == 0 && words[0] == table)
-        gmr__green_read(go->green, module + offset, &go->inline_base, 8);
+    uint64_t found = 0;
+    for (size_t i = 0; i < snapshot->map_count && found == 0; i++) {
+        const struct gmr__map *map = &snapshot->maps[i];
+        size_t bytes = (size_t)(map->end - map->start);
+        if (strcmp(map->path, snapshot->exe) != 0 || map->exec || bytes > MAX_DATA)
+            continue;
+        uint64_t *data = malloc(bytes);
+        if (data && gmr__green_read(go->green, map->start, data, bytes) == 0)
+            for (size_t k = 0; k + SEEN_WORDS <= bytes / 8 && found == 0; k++)
+                if (see(go, data + k, bytes / 8 - k))
+                    found = map->start + k * 8;
+        free(data);
+    }
+    return found;
+}
+
+/* runtime.firstmoduledata begins with pointers to the table and to the names in it. */
+static bool is_module(struct gmr__go *go, const uint64_t *words, size_t count)
+{
+    (void)count;
+    return words[0] == go->table_address && words[1] == go->table_address + go->table.names;
+}
+
+/* runtime.waitReasonStrings: an array of strings, of which since 1.18 the first is empty and the second this one. */
+static bool is_reasons(struct gmr__go *go, const uint64_t *words, size_t count)
+{
+    static const char second[] = "GC assist marking";
+    char text[sizeof(second)] = "";
+    (void)count;
+    return words[1] == 0 && words[3] == sizeof(second) - 1 && words[5] > 0 && words[5] < 64 &&
+           gmr__green_read(go->green, words[2], text, sizeof(second) - 1) == 0 && strcmp(text, second) == 0;
+}
+
+/* Where pcs are counted from, if the table does not tell (1.26 on), and what the trees of inlined calls are counted from. */
+static void read_module(struct gmr__go *go)
+{
+    uint64_t module = 0, words[2] = {0, 0};
+    if (gmr__green_symbol(go->green, "", "runtime.firstmoduledata", &module, NULL) != 0 ||
+        gmr__green_read(go->green, module, words, sizeof(words)) != 0 || !is_module(go, words, 2))
+        module = search_data(go, is_module);
+    if (module == 0)
+        return;
+    if (go->layout.module_functions)
+        gmr__green_read(go->green, module + go->layout.module_functions, &go->inline_base, 8);
+    if (go->table.text == 0 && go->layout.module_text)
+        gmr__green_read(go->green, module + go->layout.module_text, &go->table.text, 8);
+}
+
+static bool find_layout(struct gmr__go *go, const struct file *file)
+{
+    if (gmr__go_layout(go->minor, &go->layout))
+        return true;
+    return go->minor > 18 && gmr__go_layout_from_dwarf(file->elf, &go->layout);
 }
 
 static int find_in(struct gmr__go *go, const struct file *file)
 {
-    uint64_t info, info_size, table, table_size;
+    uint64_t info, info_size, table_size;
     if (!find_section(file, ".go.buildinfo", &info, &info_size) ||
-        !find_section(file, ".gopclntab", &table, &table_size))
+        !find_section(file, ".gopclntab", &go->table_address, &table_size))
         return 0;
     go->minor = find_minor(go, info);
-    bool known = false;
-    for (size_t i = 0; i < sizeof(layouts) / sizeof(layouts[0]); i++)
-        if (go->minor >= layouts[i].from && go->minor <= layouts[i].to) {
-            go->layout = layouts[i].layout;
-            known = true;
-        }
-    if (!known || !gmr__go_table_read(&go->table, go->green, table, table_size)) {
-        gmr__green_note(go->green, "a Go program of release 1.%d, which gmr does not know: no goroutines",
-                        go->minor < 0 ? 0 : go->minor);
+    if (!find_layout(go, file) || !gmr__go_table_read(&go->table, go->green, go->table_address, table_size)) {
+        if (go->minor < 0)
+            gmr__green_note(go->green, "a Go program of a release that can't be told: no goroutines");
+        else
+            gmr__green_note(go->green,
+                            "a Go program of release 1.%d, which gmr does not know, and without debug information "
+                            "that would tell: no goroutines",
+                            go->minor);
         return 0;
     }
     if (go->table.quantum != 1) {
         gmr__green_note(go->green, "goroutines can be read on x86-64 only so far");
         return 0;
     }
+    read_module(go);
     if (gmr__green_symbol(go->green, "", "runtime.allgs", &go->allgs, NULL) != 0)
         go->allgs = allgs_from_code(go);
-    if (go->allgs == 0 || !is_slice(go, go->allgs)) {
+    if (go->table.text == 0 || go->allgs == 0 || !is_slice(go, go->allgs)) {
         gmr__green_note(go->green, "the list of goroutines of this Go 1.%d program was not found", go->minor);
         return 0;
     }
     if (gmr__green_symbol(go->green, "", "runtime.waitReasonStrings", &go->wait_reasons, NULL) != 0)
-        go->wait_reasons = 0;
-    find_inline_base(go, table);
+        go->wait_reasons = search_data(go, is_reasons);
     return 1;
 }
 

@@ -40,11 +40,12 @@ void gmr__go_forget_sites(struct gmr__go *go)
     gmr__addrmap_free(&go->shared);
 }
 
-static bool is_last(const char *name)
+/* Nothing calls these; mcall and morestack leave the goroutine's stack, but are called on it. */
+static bool is_last(const char *name, bool interrupted)
 {
-    static const char *const names[] = {"runtime.goexit", "runtime.mstart", "runtime.mcall", "runtime.morestack",
-                                        "runtime.rt0_go"};
-    for (size_t i = 0; name && i < sizeof(names) / sizeof(names[0]); i++)
+    static const char *const names[] = {"runtime.goexit", "runtime.mstart", "runtime.rt0_go", "runtime.mcall",
+                                        "runtime.morestack"};
+    for (size_t i = 0; name && i < sizeof(names) / sizeof(names[0]) - (interrupted ? 2 : 0); i++)
         if (strcmp(name, names[i]) == 0)
             return true;
     return false;
@@ -107,7 +108,7 @@ static const struct site *site_of(struct gmr__go *go, uint64_t pc, bool interrup
     const char *name = gmr__go_function_name(&go->table, &function);
     site->known = true;
     site->entry = function.entry;
-    site->last = is_last(name);
+    site->last = is_last(name, interrupted);
     site->exact = name && strcmp(name, "runtime.sigpanic") == 0;
     site->frame_bytes = gmr__go_frame_bytes(&go->table, &function, pc);
     name_site(go, &function, interrupted || pc == function.entry ? pc : pc - 1, site);

@@ -73,6 +73,9 @@ static struct gmr__elf_file *verified(struct gmr__module_data *m, int fd, const 
     unsigned count = gmr__elf_file_build_id(file, id);
     bool same_id = count == m->module.build_id_bytes && memcmp(id, m->module.build_id, count) == 0;
     bool nothing_known = !m->has_header && !m->first_map->inode; /* some cores: neither header nor inode to compare */
+    /* Go's linker leaves its GNU build id out of the program headers: memory does not show it, the file does. */
+    if (!m->module.build_id_bytes && m->has_header && count > 0)
+        same_id = same_content(m, file->fd);
     if (m->module.build_id_bytes ? same_id : m->has_header ? same_id && content : inode || certain || nothing_known)
         return file;
     m->module.deleted = true;

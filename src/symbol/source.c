@@ -165,7 +165,8 @@ const char *gmr__source_line(struct gmr__symbolizer *s, const char *file, int li
         bytes--;
     if (bytes == 0)
         return NULL;
-    memcpy(text, from, bytes);
+    for (size_t i = 0; i < bytes; i++)
+        text[i] = from[i] == '\t' ? ' ' : from[i];
     text[bytes] = 0;
     return gmr__pool_string(&s->pool, text);
 }

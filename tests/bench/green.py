@@ -14,6 +14,7 @@ import os
 import pathlib
 import re
 import shutil
+import socket
 import statistics
 import subprocess
 import sys
@@ -131,7 +132,36 @@ def registry_costs():
         print("\nIn the program, ns of CPU time:\n\n```\n" + subprocess.run([bench], capture_output=True, text=True, check=False).stdout + "```")
 
 
-PROGRAMS = [registry]
+def ask_socket(path, what):
+    """HTTP's simplest form over a Unix socket: the answer with its head."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(path)
+        connection.sendall(f"GET /{what} HTTP/1.0\r\n\r\n".encode())
+        return b"".join(iter(lambda: connection.recv(1 << 20), b""))
+
+
+def go_figures(output):
+    gap = re.search(rb"\ngap (\d+) us\n", output[-100:])
+    count = re.search(rb"goroutine profile: total (\d+)", output[:1000])
+    return {"count": int(count[1]) if count else len(re.findall(rb"^goroutine \d", output, re.M)), "stop_us": int(gap[1]) if gap else 0}
+
+
+def goroutines():
+    """Go: its own ways beside gmr; for how long they stop everything is measured by the program."""
+    if not shutil.which("go"):
+        return
+    with tempfile.TemporaryDirectory(prefix="gmr-bench-") as directory:
+        program, path = pathlib.Path(directory, "goroutines"), str(pathlib.Path(directory, "socket"))
+        environment = dict(os.environ, GOCACHE=directory + "/cache", GO111MODULE="off", GOFLAGS="", GOPROXY="off")
+        subprocess.run(["go", "build", "-o", program, ROOT / "tests/bench/goroutines.go"], env=environment, check=True)
+        own = [Tool(name, figures=go_figures, ask=lambda _, what=what: ask_socket(path, what))
+               for name, what in (("pprof, debug=1", "pprof1"), ("pprof, debug=2", "pprof2"), ("runtime.Stack", "stack"))]
+        yield Program("100,000 goroutines, 13 frames", [program, 100000, 0, path], reports() + own)
+        pathlib.Path(path).unlink(missing_ok=True)
+        yield Program("100,000 goroutines, 1 % switch", [program, 100000, 1000, path], reports())
+
+
+PROGRAMS = [registry, goroutines]
 
 
 def main():

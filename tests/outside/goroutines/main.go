@@ -1,6 +1,8 @@
 // A Go program whose goroutines stand still in every way they can: what gmr must find from outside. SIGUSR1 ends it.
 //
 // usage: goroutines [COUNT]     COUNT more goroutines, ten calls deep
+//
+//	goroutines switch       pairs of goroutines that hand on a value without an end, each time from another depth
 package main
 
 import (
@@ -27,6 +29,39 @@ type pair[T any] struct{ value T }
 
 func (p *pair[T]) wait(ch chan T) T {
 	return <-ch
+}
+
+//go:noinline
+func descend(levels uint32, from, to chan uint32) uint32 {
+	if levels > 0 {
+		return descend(levels-1, from, to) + 1
+	}
+	value := <-from
+	to <- value + 1
+	return value
+}
+
+var started sync.WaitGroup
+
+func player(number uint32, from, to chan uint32) {
+	started.Done()
+	for {
+		number = number*1664525 + 1013904223
+		number += descend(number>>24%32, from, to)
+	}
+}
+
+func switchWithoutEnd() {
+	started.Add(400)
+	for i := uint32(0); i < 200; i++ {
+		a, b := make(chan uint32), make(chan uint32)
+		go player(i, a, b)
+		go player(i+1000, b, a)
+		if i%4 == 0 {
+			go func() { a <- 1 }()
+		}
+	}
+	started.Wait()
 }
 
 var spins int
@@ -61,7 +96,9 @@ func main() {
 	listener, _ := net.Listen("tcp", "127.0.0.1:0")
 	go func() { listener.Accept() }()
 	go func() { var b [1]byte; syscall.Read(0, b[:]) }()
-	if len(os.Args) > 1 {
+	if len(os.Args) > 1 && os.Args[1] == "switch" {
+		switchWithoutEnd()
+	} else if len(os.Args) > 1 {
 		count, _ := strconv.Atoi(os.Args[1])
 		for i := 0; i < count; i++ {
 			go deep(10, func() { <-ch })
