@@ -11,7 +11,7 @@
 #include "symbol/cache.h"
 #include "symbol/symbol.h"
 
-#define GMR__CACHE_MAGIC "gmrsym\0\1"
+#define GMR__CACHE_MAGIC "gmrsym\0\2"
 #define GMR__CACHE_MAX_BYTES ((uint64_t)8 << 20)    /* one file */
 #define GMR__CACHE_TOTAL_BYTES ((uint64_t)64 << 20) /* all files */
 #define GMR__CACHE_NO_STRING UINT32_MAX

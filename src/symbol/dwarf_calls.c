@@ -21,6 +21,19 @@ static bool flag(Dwarf_Die *die, unsigned name, unsigned gnu_name)
     return found && dwarf_formflag(found, &value) == 0 && value;
 }
 
+bool gmr__die_entry(Dwarf_Die *function, uint64_t *entry)
+{
+    Dwarf_Addr found, base = 0, low, high;
+    if (dwarf_entrypc(function, &found) != 0) {
+        /* Of a function in several parts gcc names none; the first is where it begins. */
+        if (dwarf_ranges(function, 0, &base, &low, &high) <= 0)
+            return false;
+        found = low;
+    }
+    *entry = found;
+    return true;
+}
+
 /* Entry or linkage name of what is called directly; neither where the call goes through a pointer. */
 static void find_target(Dwarf_Die *die, struct gmr__call_site *site)
 {
@@ -32,11 +45,8 @@ static void find_target(Dwarf_Die *die, struct gmr__call_site *site)
         origin = dwarf_attr(die, DW_AT_abstract_origin, &attribute);
     if (!origin || !dwarf_formref_die(origin, &target))
         return;
-    Dwarf_Addr entry;
-    if (dwarf_entrypc(&target, &entry) == 0) {
-        site->target = entry;
+    if (gmr__die_entry(&target, &site->target))
         return;
-    }
     /* Link-time optimisation puts a DIE between that only refers to the declaration. */
     if (!dwarf_hasattr_integrate(&target, DW_AT_specification) &&
         dwarf_formflag(dwarf_attr_integrate(&target, DW_AT_declaration, &attribute), &declaration) == 0 &&
@@ -92,10 +102,7 @@ static bool walk(Dwarf_Die *die, struct gmr__call_sites *sites, int depth)
 
 bool gmr__dwarf_calls_read(Dwarf_Die *function, struct gmr__call_sites *sites)
 {
-    Dwarf_Addr entry;
     *sites = (struct gmr__call_sites){.function = dwarf_dieoffset(function)};
-    if (dwarf_entrypc(function, &entry) == 0)
-        sites->entry = entry;
     sites->complete = flag(function, DW_AT_call_all_calls, DW_AT_GNU_all_call_sites) ||
                       flag(function, DW_AT_call_all_tail_calls, DW_AT_GNU_all_tail_call_sites);
     return walk(function, sites, 0);

@@ -15,11 +15,13 @@ struct gmr__call_site {
 
 struct gmr__call_sites {
     Dwarf_Off function; /* whose they are */
-    uint64_t entry;
     bool complete; /* every tail call of the function is listed */
     struct gmr__call_site *list;
     size_t count, cap;
 };
+
+/* Where a function begins; false: it has no code. */
+bool gmr__die_entry(Dwarf_Die *function, uint64_t *entry);
 
 /* Reads the call sites of `function` into *sites (list malloc'ed). False: no memory. */
 bool gmr__dwarf_calls_read(Dwarf_Die *function, struct gmr__call_sites *sites);

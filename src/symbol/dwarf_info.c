@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "symbol/demangle.h"
+#include "symbol/dwarf_calls.h"
 #include "symbol/dwarf_load.h"
 #include "symbol/dwarf_units.h"
 
@@ -218,7 +219,7 @@ bool gmr__dwarf_info_find(struct gmr__dwarf_info *info, uint64_t address,
                           void (*each)(void *userdata, const struct gmr__dwarf_frame *frame), void *userdata)
 {
     Dwarf_Die scopes[GMR__MAX_INLINES], function;
-    Dwarf_Addr entry;
+    uint64_t entry;
     struct gmr__dwarf_frame frame = {0};
     address -= info->dwarf.delta;
     struct gmr__unit *unit = gmr__units_find(&info->units, address);
@@ -235,7 +236,7 @@ bool gmr__dwarf_info_find(struct gmr__dwarf_info *info, uint64_t address,
     for (int i = descend(&function, address, scopes) - 1; i >= 0; i--) {
         frame.inlined = i > 0;
         frame.start = i > 0 ? 0 : start_of(&function, address) + info->dwarf.delta;
-        if (i == 0 && dwarf_entrypc(&function, &entry) == 0)
+        if (i == 0 && gmr__die_entry(&function, &entry))
             frame.entry = entry + info->dwarf.delta;
         put_name(&scopes[i], unit->language, 0, frame.function, sizeof(frame.function));
         each(userdata, &frame);

@@ -19,6 +19,7 @@ GDB = ["gdb", "-nx", "-batch", "-iex", "set debuginfod enabled off", "-iex", "se
 THREAD = re.compile(r"^Thread \d+ \((?:Thread 0x[0-9a-f]+ )?\(?(?:LWP|process) (\d+)\)?")
 FRAME = re.compile(r"^#(\d+)\s+(?:(0x[0-9a-f]+) in )?(.+?)(?: \((?:\.\.\.)?\))?(?: at (\S+?:\d+)| from (\S+))?$")
 SIGNAL = "<signal handler called>"
+STARTS = {"_start", "clone", "clone3", "__clone", "__clone3", "start_thread", "__libc_start_main_impl", "__libc_start_call_main"}
 
 
 class Frame:
@@ -129,9 +130,8 @@ def gmr(arguments, prefix=(), cwd=None, env=None):
 # ---------------------------------------------------------------------------------------- aliases
 
 @functools.lru_cache(maxsize=None)
-def symbols(path):
-    """name -> addresses, of a file and its debug file."""
-    names = {}
+def debug_files(path):
+    """A file, and that which holds its debug information."""
     paths = [path]
     notes = subprocess.run(["readelf", "-n", path], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, encoding="utf-8",
                            errors="replace", check=False).stdout
@@ -139,7 +139,14 @@ def symbols(path):
         if "Build ID:" in line:
             identity = line.split()[-1]
             paths.append(f"/usr/lib/debug/.build-id/{identity[:2]}/{identity[2:]}.debug")
-    for file in paths:
+    return paths
+
+
+@functools.lru_cache(maxsize=None)
+def symbols(path):
+    """name -> addresses, of a file and its debug file."""
+    names = {}
+    for file in debug_files(path):
         for table in ([], ["-D"]):
             if not os.path.exists(file):
                 continue
@@ -151,6 +158,17 @@ def symbols(path):
                     name = normal(parts[2].split("@")[0])
                     names.setdefault(name, set()).add(parts[0])
     return names
+
+
+@functools.lru_cache(maxsize=None)
+def raw_symbols(path):
+    """The names as they stand in a file and its debug file."""
+    names = set()
+    for file in debug_files(path):
+        out = subprocess.run(["nm", file], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, encoding="utf-8", errors="replace",
+                             check=False).stdout
+        names.update(line.split()[-1] for line in out.splitlines() if line)
+    return frozenset(names)
 
 
 def aliases(a, b, modules):
@@ -191,6 +209,17 @@ def same(theirs, ours, modules, language):
     return a is not None and b is not None and aliases(a, b, modules)
 
 
+def without_cold(frames, modules):
+    """Without tail calls of functions that have a part split off (f.cold): gdb 13 gives up when it looks for the tail calls of such a function,
+    since one of the addresses that it has of it is not where it begins."""
+    return [frame for frame in frames
+            if frame.kind != "tail" or not any(f"{frame.name}.cold" in raw_symbols(module) for module in modules)]
+
+
+def equal(theirs, ours, modules, language):
+    return len(theirs) == len(ours) and all(same(x, y, modules, language) for x, y in zip(theirs, ours))
+
+
 def differences(theirs, ours, modules=(), language=None):
     """What is not the same, a text for each thread that differs."""
     found = []
@@ -200,8 +229,7 @@ def differences(theirs, ours, modules=(), language=None):
             found.append(f"thread {tid} is missing")
             continue
         a = correct(a, b)
-        equal = len(a) == len(b) and all(same(x, y, modules, language) for x, y in zip(a, b))
-        if not equal:
+        if not equal(a, b, modules, language) and not equal(a, without_cold(b, modules), modules, language):
             first = next((i for i, (x, y) in enumerate(zip(a, b)) if not same(x, y, modules, language)), min(len(a), len(b)))
             from_, to = max(0, first - 2), first + 6
             lines = [f"  ({len(a)} and {len(b)} frames, from frame {from_} on)"]
@@ -209,6 +237,22 @@ def differences(theirs, ours, modules=(), language=None):
                       for i in range(from_, min(to, max(len(a), len(b))))]
             found.append(f"thread {tid} (gdb, gmr):\n" + "\n".join(lines))
     return found
+
+
+def is_lost(theirs, ours, whole, modules):
+    """Did gdb lose its way in code without call-frame information, where gmr did not? gdb then takes words off the stack for return addresses,
+    most of which are in no function. So: gmr's stack is whole; until its first guess both agree; and if gdb finds back to where the thread began, so
+    that its outer frames can be trusted, gmr has the same."""
+    if not whole or not any(frame.name == "??" for frame in theirs):
+        return False
+    guessed = next((i for i, frame in enumerate(ours) if frame.kind == "guessed"), len(ours))
+    if not all(same(x, y, modules, None) or x.name == "??" for x, y in zip(theirs[:guessed], ours[:guessed])):
+        return False
+    last = max(i for i, frame in enumerate(theirs) if frame.name == "??")
+    found = list(reversed(theirs[last + 1:]))
+    if not found or found[0].name not in STARTS:
+        return True  # it does not find back
+    return len(found) <= len(ours) and all(same(x, y, modules, None) for x, y in zip(found, reversed(ours)))
 
 
 def mapped_files(pid):
