@@ -24,6 +24,10 @@ check: all
 bench: all
 	@tests/bench/bench $(BUILD)
 
+# Real programs at work, stopped at random: every thread's functions beside gdb's. PROGRAMS="redis ..." for some.
+agree: all
+	@/usr/bin/python3 tests/targets/agree.py --build $(BUILD) $(PROGRAMS)
+
 # Every parser fed with garbage, for MINUTES.
 fuzz: all
 	@tests/fuzz/run $(BUILD) $(MINUTES)
@@ -54,4 +58,4 @@ lint:
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all setup demo check bench fuzz soak faults reliability install format lint clean
+.PHONY: all setup demo check agree bench fuzz soak faults reliability install format lint clean

@@ -89,16 +89,25 @@ static bool run_apart(struct job *job, void (*work)(void *), unsigned count)
 
 /* ---------------------------------------------------------------------------------------- memory of the live target */
 
-static int read_live(const struct gmr__snapshot *snapshot, uint64_t address, void *to, size_t bytes)
+static int read_memory(const struct gmr__snapshot *snapshot, uint64_t address, void *to, size_t bytes)
 {
     const pid_t *tid = snapshot->read_live_data;
-    const struct gmr__map *map = gmr__snapshot_map(snapshot, address);
-    /* What can be written has changed since the copy was made: better nothing than a mix of two moments. */
-    if (!map || map->write || !map->read)
-        return -EFAULT;
     struct iovec local = {to, bytes}, remote = {(void *)(uintptr_t)address, bytes};
     ssize_t got = GMR__SYS(SYS_process_vm_readv, *tid, &local, 1, &remote, 1, 0);
     return got == (ssize_t)bytes ? 0 : -EFAULT;
+}
+
+static int read_live(const struct gmr__snapshot *snapshot, uint64_t address, void *to, size_t bytes)
+{
+    const struct gmr__map *map = gmr__snapshot_map(snapshot, address);
+    /* What can be written has changed since the copy was made: better nothing than a mix of two moments. */
+    return map && !map->write && map->read ? read_memory(snapshot, address, to, bytes) : -EFAULT;
+}
+
+static int read_code(const struct gmr__snapshot *snapshot, uint64_t address, void *to, size_t bytes)
+{
+    const struct gmr__map *map = gmr__snapshot_map(snapshot, address);
+    return map && map->exec && map->read ? read_memory(snapshot, address, to, bytes) : -EFAULT;
 }
 
 static void copy_vdso(struct gmr__snapshot *snapshot, pid_t tid)
@@ -400,6 +409,7 @@ int gmr__capture_ptrace(pid_t pid, const struct gmr__capture_options *options, s
     job.snapshot->method = "ptrace";
     job.state->live_tid = pid;
     job.snapshot->read_live = read_live;
+    job.snapshot->read_code = read_code;
     job.snapshot->read_live_data = &job.state->live_tid;
     describe_files(job.snapshot, job.proc);
     job.mapped_bytes = mapped_bytes(&job);

@@ -214,6 +214,13 @@ int gmr__snapshot_read(const struct gmr__snapshot *snapshot, const struct gmr__s
     return 0;
 }
 
+int gmr__snapshot_read_code(const struct gmr__snapshot *snapshot, uint64_t address, void *to, size_t bytes)
+{
+    if (gmr__snapshot_read(snapshot, NULL, address, to, bytes) == 0)
+        return 0;
+    return snapshot->read_code ? snapshot->read_code(snapshot, address, to, bytes) : -EFAULT;
+}
+
 static int by_address(const void *a, const void *b)
 {
     const struct gmr__segment *x = a, *y = b;

@@ -70,6 +70,9 @@ struct gmr__snapshot {
     const char *problem; /* why it isn't whole, a sentence with the next step; NULL if it is */
     int (*read_live)(const struct gmr__snapshot *, uint64_t address, void *to, size_t bytes); /* read-only text and
                                     data not in the snapshot: process_vm_readv, the core file; NULL: none. Short: -EFAULT */
+    int (*read_code)(const struct gmr__snapshot *, uint64_t address, void *to,
+                     size_t bytes); /* the same where code may be
+                                    written as well, by a compiler at run time: it may have changed. NULL: read_live */
     void *read_live_data;
     void *arena; /* owner of everything above; gmr__snapshot_free releases it */
 };
@@ -85,5 +88,7 @@ const struct gmr__map *gmr__snapshot_map(const struct gmr__snapshot *snapshot, u
 /* Reads bytes as they were: first `stack` (may be NULL), then the extra segments, then read_live. 0 or -EFAULT. */
 int gmr__snapshot_read(const struct gmr__snapshot *snapshot, const struct gmr__segment *stack, uint64_t address,
                        void *to, size_t bytes);
+/* Machine code, for guesses: made at run time, it may not be what it was. */
+int gmr__snapshot_read_code(const struct gmr__snapshot *snapshot, uint64_t address, void *to, size_t bytes);
 
 #endif

@@ -1,8 +1,9 @@
 /*
  * unwind/guess.c - the caller of code that no call-frame information covers: hand-written assembly, code made at run time, a jump to nowhere.
  *
- * Inspector only. What is found here is marked as guessed. A word counts as a return address only if a call instruction
- * ends there. Called by unwind.c.
+ * Inspector only. What is found here is marked as guessed. First the machine code is followed to where it returns (arch/exits.h): that is
+ * hardly ever wrong. Where it does not return, the stack is searched for a call of this very function, and the frame pointer asked. A word
+ * counts as a return address only if a call instruction ends there. Called by unwind.c.
  */
 #include <string.h>
 
@@ -26,15 +27,18 @@ static bool executable(const struct gmr__memory *memory, uint64_t address)
 
 static bool is_return_address(const struct gmr__memory *memory, uint64_t address, uint64_t *target)
 {
-    unsigned char before[GMR__CALL_BYTES];
+    unsigned char before[GMR__CALL_BYTES], code[GMR__SIGRETURN_BYTES];
     *target = 0;
     if (!executable(memory, address - 1))
         return false;
+    /* What a signal handler returns to was put there by the kernel. */
+    if (gmr__snapshot_read_code(memory->snapshot, address, code, sizeof(code)) == 0 && gmr__arch_is_sigreturn(code))
+        return true;
     const struct gmr__map *map = gmr__snapshot_map(memory->snapshot, address - 1);
     memset(before, 0, sizeof(before));
     size_t have = address - map->start < sizeof(before) ? address - map->start : sizeof(before);
-    if (gmr__snapshot_read(memory->snapshot, memory->stack, address - have, before + sizeof(before) - have, have) != 0)
-        return map->write; /* code made at run time can't be read back from a moving target: benefit of the doubt */
+    if (gmr__snapshot_read_code(memory->snapshot, address - have, before + sizeof(before) - have, have) != 0)
+        return false;
     return gmr__arch_call_before(before, address, target);
 }
 
@@ -64,6 +68,54 @@ static bool just_called(const struct gmr__memory *memory, const struct gmr__regs
         return false;
     set(caller, regs, address, *cfa);
     return true;
+}
+
+static bool value_of(const struct gmr__memory *memory, const struct gmr__regs *regs, const struct gmr__term *term,
+                     uint64_t *value)
+{
+    *value = regs->value[term->base] + (uint64_t)(int64_t)term->offset;
+    if (!term->known || !(regs->valid >> term->base & 1))
+        return false;
+    if (term->memory && !word(memory, *value, value))
+        return false;
+    *value += (uint64_t)(int64_t)term->add;
+    return true;
+}
+
+/* As the code that follows says: where it returns, the return address has to be. */
+static bool by_exit(const struct gmr__memory *memory, const struct gmr__regs *regs, const struct gmr__exit *exit,
+                    struct gmr__regs *caller, uint64_t *cfa)
+{
+    uint64_t address, value, target, sp = regs->value[gmr__arch_sp];
+    if (!value_of(memory, regs, &exit->sp, cfa) || *cfa & 7 || *cfa < sp ||
+        !value_of(memory, regs, &exit->address, &address))
+        return false;
+    if (gmr__arch_link < 0 && !word(memory, address, &address))
+        return false;
+    address = gmr__arch_strip(address);
+    if (!is_return_address(memory, address, &target))
+        return false;
+    set(caller, regs, address, *cfa);
+    for (unsigned i = 0; i < exit->count; i++) {
+        if (value_of(memory, regs, &exit->value[i], &value)) {
+            caller->value[exit->reg[i]] = value;
+            caller->valid |= 1ULL << exit->reg[i];
+        } else {
+            caller->valid &= ~(1ULL << exit->reg[i]);
+        }
+    }
+    return true;
+}
+
+static bool by_exits(const struct gmr__memory *memory, const struct gmr__regs *regs, bool activation,
+                     const struct gmr__rule *rule, struct gmr__regs *caller, uint64_t *cfa)
+{
+    for (unsigned i = 0; i < rule->exit_count; i++)
+        /* The link register is good only until the next call: behind one it holds this very pc. */
+        if ((activation || gmr__arch_link < 0 || rule->exits[i].address.memory) &&
+            by_exit(memory, regs, &rule->exits[i], caller, cfa))
+            return true;
+    return false;
 }
 
 static bool by_frame_pointer(const struct gmr__memory *memory, const struct gmr__regs *regs, struct gmr__regs *caller,
@@ -129,11 +181,14 @@ static bool is_outermost(const struct gmr__memory *memory, const struct gmr__reg
 }
 
 enum gmr__guess gmr__guess_caller(const struct gmr__memory *memory, const struct gmr__regs *regs, bool activation,
-                                  bool code, struct gmr__regs *caller, uint64_t *cfa)
+                                  const struct gmr__rule *rule, struct gmr__regs *caller, uint64_t *cfa)
 {
+    bool code = rule->kind == GMR__RULE_NO_CFI;
     if (!(regs->valid >> gmr__arch_sp & 1))
         return GMR__GUESS_NONE;
-    if (activation && just_called(memory, regs, code, caller, cfa))
+    if (by_exits(memory, regs, activation, rule, caller, cfa))
+        return GMR__GUESS_CALLER;
+    if (activation && !rule->exit_count && just_called(memory, regs, code, caller, cfa))
         return GMR__GUESS_CALLER;
     if (!code)
         return GMR__GUESS_NONE;

@@ -201,6 +201,32 @@ static void mend(struct gmr__rules *rules, struct gmr__rule *rule, uint64_t pc)
     rule->reg_count = (uint8_t)kept;
 }
 
+static size_t read_code(void *userdata, uint64_t address, void *to, size_t bytes)
+{
+    const struct gmr__snapshot *snapshot = userdata;
+    const struct gmr__map *map = gmr__snapshot_map(snapshot, address);
+    if (!map || !map->exec)
+        return 0;
+    if (map->end - address < bytes)
+        bytes = (size_t)(map->end - address);
+    return gmr__snapshot_read_code(snapshot, address, to, bytes) == 0 ? bytes : 0;
+}
+
+static void find_exits(struct gmr__rules *rules, struct gmr__rule *rule, uint64_t pc)
+{
+    struct gmr__exit exits[GMR__MAX_EXITS];
+    unsigned count = gmr__arch_exits(read_code, (void *)rules->snapshot, pc, exits);
+    /* What interpreters and compilers make at run time jumps from one piece of code to the next. */
+    if (count && !rule->module && exits[count - 1].by_jump)
+        count--;
+    struct gmr__exit *kept = count ? take(rules, count * sizeof(*kept)) : NULL;
+    if (!kept)
+        return;
+    memcpy(kept, exits, count * sizeof(*kept));
+    rule->exits = kept;
+    rule->exit_count = (uint8_t)count;
+}
+
 static void make(struct gmr__rules *rules, struct gmr__rule *rule, uint64_t pc, bool activation)
 {
     uint64_t lookup = activation ? pc : pc - 1;
@@ -240,6 +266,7 @@ static void make(struct gmr__rules *rules, struct gmr__rule *rule, uint64_t pc, 
     }
     const char *path = rule->module;
     *rule = (struct gmr__rule){.kind = GMR__RULE_NO_CFI, .module = path};
+    find_exits(rules, rule, pc);
 }
 
 static size_t slot_of(const struct gmr__rules *rules, uint64_t key)

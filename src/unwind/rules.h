@@ -6,6 +6,7 @@
 #ifndef GMR_UNWIND_RULES_H
 #define GMR_UNWIND_RULES_H
 
+#include "arch/exits.h"
 #include "snapshot/snapshot.h"
 #include "unwind/unwind.h"
 
@@ -52,7 +53,9 @@ struct gmr__rule {
     int64_t cfa_offset;
     const struct gmr__expression *cfa_expression; /* NULL: cfa_reg + cfa_offset */
     const struct gmr__reg_rule *regs;
-    const char *module; /* for messages; NULL: in none */
+    const char *module;            /* for messages; NULL: in none */
+    const struct gmr__exit *exits; /* of code without call-frame information */
+    uint8_t exit_count;
 };
 
 struct gmr__rules;
@@ -79,6 +82,6 @@ enum gmr__guess {
     GMR__GUESS_OUTERMOST,
 };
 enum gmr__guess gmr__guess_caller(const struct gmr__memory *memory, const struct gmr__regs *regs, bool activation,
-                                  bool code, struct gmr__regs *caller, uint64_t *cfa);
+                                  const struct gmr__rule *rule, struct gmr__regs *caller, uint64_t *cfa);
 
 #endif

@@ -326,7 +326,7 @@ static bool by_guess(struct walk *walk, const struct gmr__rule *rule)
 {
     struct gmr__regs caller;
     bool code = rule->kind == GMR__RULE_NO_CFI;
-    switch (gmr__guess_caller(&walk->memory, &walk->regs, walk->activation, code, &caller, &walk->cfa)) {
+    switch (gmr__guess_caller(&walk->memory, &walk->regs, walk->activation, rule, &caller, &walk->cfa)) {
     case GMR__GUESS_CALLER:
         walk->regs = caller;
         walk->guessed = true;
