@@ -48,6 +48,17 @@ static void put_stack(struct gmr_writer *w, void *userdata, int64_t index)
     gmr__stored_stack(w, userdata, index);
 }
 
+static struct gmr__lock_wait wait_of(const json_t *thread)
+{
+    const json_t *wait = json_object_get(thread, "waits_for");
+    return (struct gmr__lock_wait){.tid = gmr__stored_int(thread, "id", 0),
+                                   .kind = gmr__stored_string(wait, "kind"),
+                                   .address = gmr__stored_hex(wait, "address"),
+                                   .holder = gmr__stored_int(wait, "thread", 0),
+                                   .timed = gmr__stored_true(wait, "timed"),
+                                   .deadlock = gmr__stored_true(wait, "deadlock")};
+}
+
 static bool threads_text(struct gmr_writer *w, const json_t *body, const json_t *root)
 {
     size_t count = json_array_size(body);
@@ -63,6 +74,7 @@ static bool threads_text(struct gmr_writer *w, const json_t *body, const json_t 
             .reason = gmr__stored_string(thread, "problem"),
             .stack = gmr__stored_int(thread, "stack", -1),
             .crashed = gmr__stored_true(thread, "crashed"),
+            .wait = wait_of(thread),
         };
     }
     bool done = threads && gmr__threads_text(w, threads, count, false, put_stack, json_object_get(root, "stacks"));

@@ -140,6 +140,7 @@ bool gmr__threads_text(struct gmr_writer *w, struct gmr__thread_text *threads, s
 {
     if (!put_in_order(threads, count) || !make_groups(threads, count, each))
         return false;
+    gmr__lock_findings(w, threads, count);
     for (size_t i = 0; i < count && !gmr__writer_error(w); i++) {
         char title[64];
         if (!threads[i].first)
@@ -147,6 +148,8 @@ bool gmr__threads_text(struct gmr_writer *w, struct gmr__thread_text *threads, s
         snprintf(title, sizeof(title), " Thread #%lld ", (long long)threads[i].tid);
         gmr__stack_banner(w, title);
         thread_line(w, &threads[i]);
+        if (threads[i].next == NO_INDEX) /* several may wait for different ones: the lines above tell */
+            gmr__lock_line(w, &threads[i].wait);
         others(w, threads, i);
         if (threads[i].stack >= 0) {
             put_stack(w, userdata, threads[i].stack);

@@ -6,6 +6,7 @@
 #ifndef GMR_SECTION_THREAD_TEXT_H
 #define GMR_SECTION_THREAD_TEXT_H
 
+#include "section/lock_waits.h"
 #include "view/writer.h"
 
 /* One thread. NULL: not known. */
@@ -15,9 +16,14 @@ struct gmr__thread_text {
     const char *reason; /* why it has no stack */
     int64_t stack;      /* number in the report; -1: none */
     bool crashed;
-    size_t next; /* filled in by gmr__threads_text */
+    struct gmr__lock_wait wait; /* kind NULL: it is not known to wait for another thread */
+    size_t next;                /* filled in by gmr__threads_text */
     bool first;
 };
+
+/* lock_text.c: deadlocks, and who waits for whom, before the first stack; the line of one thread. */
+void gmr__lock_findings(struct gmr_writer *w, const struct gmr__thread_text *threads, size_t count);
+void gmr__lock_line(struct gmr_writer *w, const struct gmr__lock_wait *wait);
 
 /* The body of the section: the thread that crashed, the program's, libgmr's own (they are put into that order); every distinct stack once, under the first thread that has it (each: under every one). put_stack writes the
  * lines of a stack. False: no memory. */

@@ -43,7 +43,24 @@ static bool has_crashed(const struct gmr__analysis *analysis, const struct gmr__
     return analysis->options.crashed_tid && thread->tid == analysis->options.crashed_tid;
 }
 
-static void thread_data(struct gmr_writer *w, struct gmr__analysis *analysis, size_t index)
+static void wait_data(struct gmr_writer *w, const struct gmr__lock_wait *wait)
+{
+    if (!wait || !wait->kind)
+        return;
+    gmr_begin_map(w, "waits_for");
+    gmr_put_string(w, "kind", wait->kind);
+    if (wait->address)
+        gmr_put_format(w, "address", "0x%llx", (unsigned long long)wait->address);
+    gmr_put_int(w, "thread", wait->holder);
+    if (wait->timed)
+        gmr_put_bool(w, "timed", true);
+    if (wait->deadlock)
+        gmr_put_bool(w, "deadlock", true);
+    gmr_end_map(w);
+}
+
+static void thread_data(struct gmr_writer *w, struct gmr__analysis *analysis, size_t index,
+                        const struct gmr__lock_wait *wait)
 {
     const struct gmr__thread *thread = &analysis->snapshot->threads[index];
     char number[32];
@@ -58,6 +75,7 @@ static void thread_data(struct gmr_writer *w, struct gmr__analysis *analysis, si
         gmr_put_string(w, "syscall", call);
     if (thread->wchan[0] && !crashed)
         gmr_put_string(w, "wait_channel", thread->wchan);
+    wait_data(w, wait);
     if (stack >= 0)
         gmr_put_int(w, "stack", stack);
     if (thread->reason)
@@ -98,7 +116,7 @@ static void put_stack(struct gmr_writer *w, void *userdata, int64_t stack)
 }
 
 /* numbers: room for the names of calls that have none. */
-static bool as_text(struct gmr_writer *w, struct gmr__analysis *analysis)
+static bool as_text(struct gmr_writer *w, struct gmr__analysis *analysis, const struct gmr__lock_wait *waits)
 {
     size_t count = analysis->snapshot->thread_count;
     struct gmr__thread_text *threads = malloc((count + 1) * sizeof(*threads));
@@ -115,6 +133,8 @@ static bool as_text(struct gmr_writer *w, struct gmr__analysis *analysis)
             .stack = stack_of(analysis, i),
             .crashed = has_crashed(analysis, thread),
         };
+        if (waits)
+            threads[i].wait = waits[i];
     }
     bool done =
         threads && numbers && gmr__threads_text(w, threads, count, analysis->options.each_thread, put_stack, analysis);
@@ -127,13 +147,12 @@ void gmr__section_threads(struct gmr_writer *w, struct gmr__analysis *analysis, 
 {
     size_t count = analysis->snapshot->thread_count;
     judge(analysis, status);
-    if (gmr__writer_text(w)) {
-        if (!as_text(w, analysis))
-            *status = (struct gmr__section_status){.status = GMR__FAILED, .reason = "gmr ran out of memory"};
-        return;
-    }
-    for (int crashed = 1; crashed >= 0; crashed--)
+    struct gmr__lock_wait *waits = gmr__lock_waits(analysis);
+    if (gmr__writer_text(w) && !as_text(w, analysis, waits))
+        *status = (struct gmr__section_status){.status = GMR__FAILED, .reason = "gmr ran out of memory"};
+    for (int crashed = 1; crashed >= 0 && !gmr__writer_text(w); crashed--)
         for (size_t i = 0; i < count && !gmr__writer_error(w); i++)
             if (has_crashed(analysis, &analysis->snapshot->threads[i]) == crashed)
-                thread_data(w, analysis, i);
+                thread_data(w, analysis, i, waits ? &waits[i] : NULL);
+    free(waits);
 }
