@@ -8,10 +8,12 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e"))
 from common import BUILD, Skip, check, functions, suite  # noqa: E402
 
+TARGETS = pathlib.Path(os.environ.get("GREEN_TARGETS", BUILD / "tests" / "green"))
+
 
 def start(t, target, *arguments):
     """A target, ready, and what a report says of it."""
-    path = BUILD / "tests" / "green" / target
+    path = TARGETS / target
     if not path.exists():
         raise Skip(f"{target} was not built: its library is not installed")
     process = t.spawn([path, *arguments])

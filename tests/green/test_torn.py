@@ -14,6 +14,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e"))
 from common import BUILD, Skip, check, functions, suite  # noqa: E402
 
 REPORTS = int(os.environ.get("GREEN_REPORTS", "25"))
+TARGETS = pathlib.Path(os.environ.get("GREEN_TARGETS", BUILD / "tests" / "green"))
 COUNT = 60
 FIBER = r"((boost|std)::\S+ )"
 OWN = {False: r"(test_switch )?(step )(down ){1,13}body", True: r"(test_switch )?(step )?(down ){0,13}body"}
@@ -23,7 +24,7 @@ BOOST = {False: rf"(jump_fcontext(@plt)? )?{FIBER}*boost_step (boost_down ){{1,1
 
 def torn(t, argv, patterns):
     """REPORTS reports; how many lists of frames were exact."""
-    path = BUILD / "tests" / "green" / argv[0]
+    path = TARGETS / argv[0]
     if not path.exists():
         raise Skip(f"{argv[0]} was not built: its library is not installed")
     count = t.tmp / "count"
