@@ -52,6 +52,7 @@ extern "C" {
     0x04u /* where pc lies within the switch routine, it is in x1 at off_alternate_pc (aarch64's swapcontext) */
 #define GMR_LAYOUT_NULL_RUNS 0x08u /* a slot of NULL: it runs, or is just being switched to */
 #define GMR_LAYOUT_MIGRATES 0x10u  /* may go on another OS thread (M:N): all must be stopped at once */
+#define GMR_LAYOUT_BOUND 0x20u /* only the OS thread that added it runs it (1:N): that one alone is stopped for it */
 
 #define GMR_NO_OFFSET INT16_MIN
 #define GMR_LAYOUT_CALLEE 12
@@ -148,6 +149,10 @@ GMR_API void **gmr_green_slot(struct gmr_green *green);
  * stopped for less. NULL for a NULL handle. */
 GMR_API uint32_t *gmr_green_switches(struct gmr_green *green);
 
+/* From now on only the calling OS thread runs it, whatever its layout says: GMR_LAYOUT_BOUND for this one. Where all green threads of a
+ * process are bound, reports stop their OS threads one at a time. */
+GMR_API void gmr_green_bound(struct gmr_green *green);
+
 /* Keep the stack on which each is created from now on (first 4 frames; some microseconds an add; off by default; the
  * environment's GMR_GREEN_CREATION=1 turns it on). */
 GMR_API void gmr_green_trace_creation(bool on);
@@ -196,6 +201,7 @@ GMR_API void gmr_green_frames(struct gmr_green *green, const char *language, str
 #define GMR_LIST_NAME_INLINE 0x4u /* the name is a char array in the object, not a pointer to one */
 #define GMR_LIST_STACK_END 0x10u  /* off_stack_size is a pointer to the stack's end, no size */
 #define GMR_LIST_MIGRATES 0x8u    /* as GMR_LAYOUT_MIGRATES */
+#define GMR_LIST_BOUND 0x20u      /* as GMR_LAYOUT_BOUND: the OS thread that called gmr_green_list_add */
 
 #define GMR_NO_MEMBER (-1)
 #define GMR_LIST_STATES 16

@@ -20,7 +20,8 @@ static const struct gmr_layout layouts[] = {
         ROW(GMR_CONTEXT_SP_SLOT, GMR_LAYOUT_NULL_RUNS, 56, NO, 64, 48, {40, 8, 16, 24, 32}, NO, "fcontext"),
     [GMR_LAYOUT_FCONTEXT_1_81] =
         ROW(GMR_CONTEXT_SP_SLOT, GMR_LAYOUT_NULL_RUNS, 64, NO, 72, 56, {48, 16, 24, 32, 40}, NO, "fcontext"),
-    [GMR_LAYOUT_ST_JMP_BUF] = ROW(GMR_CONTEXT_BLOCK, 0, 56, 48, 0, 8, {0, 16, 24, 32, 40}, NO, "state-threads"),
+    [GMR_LAYOUT_ST_JMP_BUF] =
+        ROW(GMR_CONTEXT_BLOCK, GMR_LAYOUT_BOUND, 56, 48, 0, 8, {0, 16, 24, 32, 40}, NO, "state-threads"),
     /* A suspended one's pc is the `ret` of the switch itself: the return address on the stack is the place that tells. */
     [GMR_LAYOUT_MINICORO] =
         ROW(GMR_CONTEXT_BLOCK, GMR_LAYOUT_PC_ON_STACK, 0, 8, 0, 16, {24, 32, 40, 48, 56}, NO, "minicoro"),

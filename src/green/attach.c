@@ -56,6 +56,9 @@ static void stopped(struct gmr__snapshot *snapshot, size_t first, size_t count, 
     struct gmr__green_attach *attach = userdata;
     struct request request = {first, count};
     char byte;
+    if (attach->stop == GMR__GREEN_STOP_EACH && count == 1 &&
+        !gmr__green_concerns(attach->green, snapshot->threads[first].tid))
+        return;
     if (attach->stop == GMR__GREEN_STOP_NONE || gmr__write(attach->ask[1], &request, sizeof(request)) < 0)
         return;
     uint64_t deadline = gmr__now_ns() + attach->budget_ns + GRACE_NS;

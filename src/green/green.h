@@ -112,6 +112,11 @@ struct gmr__green_source {
     /* Green threads move between OS threads (M:N): all OS threads must stand at once. Else collect is called with those
      * that stand (gmr__green_stopped), perhaps several times. */
     bool together;
+    /* After `ahead`, where `together` is true; both NULL: always together. apart: in this process each of its green threads has one OS thread
+     * that alone may run it. carries: collect is to be called while this OS thread stands; asked in the capturing process: only
+     * the heap is there. */
+    bool (*apart)(struct gmr__green *green, void *state);
+    bool (*carries)(void *state, pid_t tid);
 };
 
 /* Ends with NULL; sources.c. Order: the exact before the guessing, since a later source skips stacks already emitted. */
@@ -192,6 +197,8 @@ void gmr__green_free(struct gmr__green *green);
 enum gmr__green_stop gmr__green_prepare(struct gmr__green *green);
 /* Did it find a kind of green thread? */
 bool gmr__green_any(const struct gmr__green *green);
+/* With GMR__GREEN_STOP_EACH, in the capturing process: is gmr__green_collect to be called while this one stands? */
+bool gmr__green_concerns(const struct gmr__green *green, pid_t tid);
 /* 2. These OS threads stand still. Returns within the stop budget (counted over all calls). */
 void gmr__green_collect(struct gmr__green *green, const struct gmr__thread *standing, size_t count);
 /* 3. All run again; snapshot->threads is complete. Core files: prepare, collect with all threads, finish. */

@@ -83,15 +83,26 @@ enum gmr__green_stop gmr__green_prepare(struct gmr__green *green)
         const struct gmr__green_source *source = gmr__green_sources[i];
         if (!green->found[i])
             continue;
-        if (source->together)
-            stop = GMR__GREEN_STOP_TOGETHER;
-        else if (stop == GMR__GREEN_STOP_NONE && source->collect)
-            stop = GMR__GREEN_STOP_EACH;
         for (int round = 0; source->ahead && round < AHEAD_ROUNDS && !gmr__green_out_of_time(green); round++)
             if (source->ahead(green, green->state[i]) <= 0)
                 break;
+        if (source->together && !(source->apart && source->apart(green, green->state[i])))
+            stop = GMR__GREEN_STOP_TOGETHER;
+        else if (stop == GMR__GREEN_STOP_NONE && source->collect)
+            stop = GMR__GREEN_STOP_EACH;
     }
+    green->stop = stop;
     return stop;
+}
+
+bool gmr__green_concerns(const struct gmr__green *green, pid_t tid)
+{
+    for (size_t i = 0; gmr__green_sources[i] && i < GMR__GREEN_MAX_SOURCES; i++) {
+        const struct gmr__green_source *source = gmr__green_sources[i];
+        if (green->found[i] && source->collect && (!source->carries || source->carries(green->state[i], tid)))
+            return true;
+    }
+    return false;
 }
 
 bool gmr__green_any(const struct gmr__green *green)

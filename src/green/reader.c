@@ -157,8 +157,10 @@ static int list_slabs(struct gmr__green *green, struct gmr__root *root, uint64_t
     return count ? gmr__green_read(green, registry.slabs, *addresses, count * sizeof(**addresses)) : 0;
 }
 
+/* class_count holds what stands in class[0 .. count): a new one counts as dead. */
 static void set_class(struct gmr__slab *slab, uint32_t i, enum gmr__record_class class)
 {
+    slab->class_count[slab->class[i]]--;
     slab->class[i] = (uint8_t) class;
     slab->class_count[class]++;
 }
@@ -170,10 +172,13 @@ static void classify_ahead(struct gmr__slab *slab)
 }
 
 /* fresh: the records as they stand now; those that differ are taken over. An odd count: it runs, or ran when it was copied. */
-static void classify_stopped(struct gmr__slab *slab, const struct gmr__record *fresh, uint32_t known)
+static void classify_stopped(const struct gmr__reader *reader, struct gmr__slab *slab, const struct gmr__record *fresh,
+                             uint32_t known)
 {
     for (uint32_t i = 0; i < slab->count; i++) {
         const struct gmr__record *now = &fresh[i];
+        if (!gmr__reader_stands(reader, now) && !gmr__reader_stands(reader, &slab->records[i]))
+            continue; /* that of an OS thread that runs */
         if (i < known && memcmp(now, &slab->records[i], sizeof(*now)) == 0) {
             if (!(now->generation & 1))
                 set_class(slab, i, GMR__RECORD_DEAD);
@@ -200,10 +205,12 @@ static int read_slab(struct gmr__green *green, struct gmr__reader *reader, struc
     gmr__green_read_many(green, &piece, 1);
     slab->count = piece.got / (uint32_t)sizeof(*to);
     memset(slab->class_count, 0, sizeof(slab->class_count));
+    for (uint32_t i = 0; i < slab->count; i++)
+        slab->class_count[slab->class[i]]++;
     if (ahead)
         classify_ahead(slab);
     else
-        classify_stopped(slab, to, known);
+        classify_stopped(reader, slab, to, known);
     return piece.got == piece.bytes ? 0 : -EFAULT;
 }
 
@@ -323,11 +330,64 @@ static int registry_ahead(struct gmr__green *green, void *state)
     return 0;
 }
 
+static bool add_home(struct gmr__reader *reader, pid_t tid)
+{
+    for (size_t i = 0; i < reader->home_count; i++)
+        if (reader->homes[i] == tid)
+            return true;
+    if (reader->home_count == GMR__READER_HOMES)
+        return false;
+    reader->homes[reader->home_count++] = tid;
+    return true;
+}
+
+static bool is_bound(const struct gmr__reader *reader, const struct gmr__record *record,
+                     const struct gmr__copied *copied)
+{
+    return record->home & GMR__RECORD_BOUND || (copied->shape && copied->shape != UINT16_MAX &&
+                                                reader->shapes[copied->shape - 1].layout.flags & GMR_LAYOUT_BOUND);
+}
+
+/* May the OS threads be stopped one at a time? If each green thread is bound to one. */
+static bool registry_apart(struct gmr__green *green, void *state)
+{
+    struct gmr__reader *reader = state;
+    pid_t last = 0;
+    if (reader->lua || !gmr__reader_bound_lists(reader, add_home, reader))
+        return false;
+    for (size_t r = 0; r < reader->root_count; r++)
+        for (size_t s = 0; s < reader->roots[r].slab_count; s++) {
+            const struct gmr__slab *slab = reader->roots[r].slabs[s];
+            for (uint32_t i = 0; i < slab->count; i++) {
+                const struct gmr__record *record = &slab->records[i];
+                pid_t home = (pid_t)(record->home & GMR__RECORD_TID);
+                if (!(record->generation & 1))
+                    continue;
+                if (!is_bound(reader, record, &slab->copied[i]) || (home != last && !add_home(reader, home)))
+                    return false;
+                last = home;
+            }
+        }
+    reader->apart = reader->home_count > 0;
+    return reader->apart;
+}
+
+static bool registry_carries(void *state, pid_t tid)
+{
+    const struct gmr__reader *reader = state;
+    for (size_t i = 0; i < reader->home_count; i++)
+        if (reader->homes[i] == tid)
+            return true;
+    return false;
+}
+
 static int registry_collect(struct gmr__green *green, void *state)
 {
     struct gmr__reader *reader = state;
+    bool each = green->stop == GMR__GREEN_STOP_EACH && green->standing_count == 1;
+    reader->standing = each ? green->standing[0].tid : 0;
     int error = gmr__reader_records(green, reader, false);
-    reader->stopped = error == 0;
+    reader->stopped = reader->stopped || error == 0;
     if (!error) {
         gmr__reader_copy_stopped(green, reader);
         gmr__reader_copy_lists(green, reader);
@@ -340,6 +400,7 @@ static int registry_collect(struct gmr__green *green, void *state)
 static int registry_finish(struct gmr__green *green, void *state)
 {
     struct gmr__reader *reader = state;
+    reader->standing = 0;
     gmr__reader_copy_late(green, reader);
     int error = gmr__reader_emit(green, reader);
     int lua = reader->lua ? gmr__lua_finish(green, reader->lua) : 0;
@@ -369,4 +430,6 @@ const struct gmr__green_source gmr__green_source_registry = {
     .finish = registry_finish,
     .release = registry_release,
     .together = true,
+    .apart = registry_apart,
+    .carries = registry_carries,
 };

@@ -11,7 +11,8 @@
 
 #define GMR__READER_ROOTS 4 /* a program may hold libgmr twice: linked in and preloaded */
 #define GMR__READER_SHAPES 256
-#define GMR__FLYING 256u /* contexts in flight at once: as many as OS threads switch */
+#define GMR__READER_HOMES 256 /* OS threads that bound green threads run on; more: all are stopped together */
+#define GMR__FLYING 256u      /* contexts in flight at once: as many as OS threads switch */
 #define GMR__FLYING_GUESSES 8u
 
 /* What was copied for one record. */
@@ -66,7 +67,11 @@ struct gmr__reader {
     bool has_guard;
     uint64_t records; /* live ones seen in the last reading */
     uint64_t unreadable_layouts, unreadable_slabs;
-    bool stopped;                /* collect was called */
+    bool stopped;   /* collect was called */
+    bool apart;     /* the OS threads are stopped one at a time, each for the green threads bound to it */
+    pid_t standing; /* the one, then; 0: all */
+    pid_t homes[GMR__READER_HOMES];
+    size_t home_count;
     struct gmr__record *scratch; /* a slab's records as they are read at the stop */
     unsigned char *reserve;      /* memory touched beforehand, for stacks that grew until the stop */
     size_t reserve_left;
@@ -84,6 +89,11 @@ struct gmr__reader {
 };
 
 /* reader.c */
+/* Is it for this stop? With all OS threads standing each is. */
+static inline bool gmr__reader_stands(const struct gmr__reader *reader, const struct gmr__record *record)
+{
+    return !reader->standing || (pid_t)(record->home & GMR__RECORD_TID) == reader->standing;
+}
 /* Ahead: reads all. At the stop: reads again and says of each what became of it. */
 int gmr__reader_records(struct gmr__green *green, struct gmr__reader *reader, bool ahead);
 const struct gmr__shape *gmr__reader_shape(struct gmr__green *green, struct gmr__reader *reader,
@@ -109,6 +119,9 @@ void gmr__reader_find_lists(struct gmr__green *green, struct gmr__reader *reader
 void gmr__reader_copy_lists(struct gmr__green *green, struct gmr__reader *reader);
 int gmr__reader_emit_lists(struct gmr__green *green, struct gmr__reader *reader, gmr__reader_each each, void *userdata);
 void gmr__reader_free_lists(struct gmr__reader *reader);
+/* Are all lists bound to an OS thread? Tells of each. */
+bool gmr__reader_bound_lists(const struct gmr__reader *reader, bool (*home)(struct gmr__reader *reader, pid_t tid),
+                             struct gmr__reader *told);
 /* reader_language.c: frames that the program tells, or that a reader built in here finds. */
 void gmr__reader_language(struct gmr__green *green, struct gmr__reader *reader, const struct gmr__detail *detail,
                           struct gmr__green_thread *thread);

@@ -243,7 +243,8 @@ static void copy_pass(struct gmr__green *green, struct gmr__reader *reader, stru
         for (size_t s = 0; s < reader->roots[r].slab_count; s++) {
             struct gmr__slab *slab = reader->roots[r].slabs[s];
             for (uint32_t i = 0; slab->class_count[class] && i < slab->count; i++) {
-                if (slab->class[i] != class || (late && slab->copied[i].shape))
+                if (slab->class[i] != class || (late && slab->copied[i].shape) ||
+                    !gmr__reader_stands(reader, &slab->records[i]))
                     continue;
                 struct gmr__record *record = &slab->records[i];
                 const struct gmr__shape *shape = gmr__reader_shape(green, reader, record, &slab->copied[i]);

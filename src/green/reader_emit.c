@@ -215,6 +215,12 @@ static void put_running(const struct gmr__thread *carrier, struct gmr__green_thr
         t->problem = carrier->reason ? carrier->reason : "the OS thread's stack was not copied";
 }
 
+/* The one OS thread that may run it has ended. */
+static bool nobody_runs_it(const struct emitter *e, const struct gmr__record *record)
+{
+    return e->reader->apart && !thread_of(e, (pid_t)(record->home & GMR__RECORD_TID));
+}
+
 static void put_suspended(struct emitter *e, const struct gmr__shape *shape, const struct gmr__record *record,
                           const struct gmr__copied *copied, struct gmr__green_thread *t)
 {
@@ -242,7 +248,7 @@ static void put_suspended(struct emitter *e, const struct gmr__shape *shape, con
     else
         t->copy = (struct gmr__segment){copied->stack_start, copied->stack_got, copied->stack};
     t->copy_lasts = true;
-    t->approximate = e->reader->stopped && !copied->fresh && !e->settled;
+    t->approximate = e->reader->stopped && !copied->fresh && !e->settled && !nobody_runs_it(e, record);
     e->approximate += t->approximate;
 }
 

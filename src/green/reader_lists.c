@@ -324,8 +324,18 @@ void gmr__reader_find_lists(struct gmr__green *green, struct gmr__reader *reader
 void gmr__reader_copy_lists(struct gmr__green *green, struct gmr__reader *reader)
 {
     for (size_t i = 0; i < reader->list_count; i++)
-        if (reader->lists[i]->usable)
+        if (reader->lists[i]->usable && (!reader->standing || (pid_t)reader->lists[i]->entry.tid == reader->standing))
             copy_list(green, reader, reader->lists[i]);
+}
+
+bool gmr__reader_bound_lists(const struct gmr__reader *reader, bool (*home)(struct gmr__reader *reader, pid_t tid),
+                             struct gmr__reader *told)
+{
+    for (size_t i = 0; i < reader->list_count; i++)
+        if (reader->lists[i]->usable &&
+            (!(reader->lists[i]->list.flags & GMR_LIST_BOUND) || !home(told, (pid_t)reader->lists[i]->entry.tid)))
+            return false;
+    return true;
 }
 
 static void put_members(struct gmr__green *green, struct gmr__reader *reader, const struct gmr__read_list *l,

@@ -46,6 +46,7 @@ struct gmr__record {
 #define GMR__RECORD_DETAIL 0x01000000u /* its detail has been written to */
 #define GMR__RECORD_IDLE 0x02000000u
 #define GMR__RECORD_COUNTED 0x04000000u /* `switches` is kept */
+#define GMR__RECORD_BOUND 0x08000000u   /* only the OS thread of that tid runs it */
 #define GMR__RECORD_TID 0x00ffffffu
 
 /* A flag of layouts beside gmr/green.h's: contexts that gmr saw being made, and of whose end nobody tells (interpose.c). Such a

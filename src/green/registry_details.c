@@ -121,6 +121,14 @@ uint32_t *gmr_green_switches(struct gmr_green *green)
     return &record->switches;
 }
 
+void gmr_green_bound(struct gmr_green *green)
+{
+    struct gmr__record *record = (struct gmr__record *)green;
+    if (record)
+        record->home =
+            (record->home & ~GMR__RECORD_TID) | ((uint32_t)gmr__gettid() & GMR__RECORD_TID) | GMR__RECORD_BOUND;
+}
+
 void gmr_green_trace_creation(bool on)
 {
     gmr__registry_here.creation = on;

@@ -75,6 +75,7 @@ struct gmr__green {
     unsigned note_count, notes_dropped;
 
     bool found[GMR__GREEN_MAX_SOURCES];
+    enum gmr__green_stop stop; /* as gmr__green_prepare said */
     void *state[GMR__GREEN_MAX_SOURCES];
     enum { GMR__PHASE_FIND, GMR__PHASE_COLLECT, GMR__PHASE_FINISH } phase;
     uint64_t phase_deadline_ns, stop_used_ns, stopped_at_ns;

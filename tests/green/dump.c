@@ -10,6 +10,7 @@
 #include <sys/resource.h>
 
 #include "green/attach.h"
+#include "green/set.h"
 #include "symbol/symbol.h"
 #include "sys/sys.h"
 #include "unwind/unwind.h"
@@ -65,10 +66,12 @@ static int dump(pid_t pid, bool quiet)
     uint64_t end = gmr__now_ns();
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
-    printf("# count=%zu stacks=%u pause_max_us=%llu capture_ms=%llu take_ms=%llu unwind_ms=%llu rss_mb=%ld notes=%s\n",
+    printf("# count=%zu stacks=%u pause_max_us=%llu capture_ms=%llu take_ms=%llu unwind_ms=%llu rss_mb=%ld stop=%s "
+           "notes=%s\n",
            count, gmr__unwinder_stack_count(unwinder), (unsigned long long)snapshot->pause_max_ns / 1000,
            (unsigned long long)(captured - start) / 1000000, (unsigned long long)(taken - captured) / 1000000,
-           (unsigned long long)(end - taken) / 1000000, usage.ru_maxrss / 1024, gmr__green_notes(green));
+           (unsigned long long)(end - taken) / 1000000, usage.ru_maxrss / 1024,
+           green->stop == GMR__GREEN_STOP_EACH ? "each" : "together", gmr__green_notes(green));
     gmr__symbolizer_free(symbolizer);
     gmr__unwinder_free(unwinder);
     gmr__modules_free(modules);

@@ -1,12 +1,14 @@
 /*
  * tests/green/target_many.c - very many green threads, some of which switch all the time.
  *
- *     target_many COUNT DEPTH HOT_PER_THOUSAND [counted] [spin]
+ *     target_many COUNT DEPTH HOT_PER_THOUSAND [counted] [spin] [bound] [two]
  *
  * Each goes DEPTH calls deep and comes back from there. HOT of them take turns at full speed (spin), each in every turn at another
- * depth: the frames that a report may show are step, down ... down, body. counted: with gmr's switch counter. What it switched stands in
+ * depth: the frames that a report may show are step, down ... down, body. counted: with gmr's switch counter. bound: to their OS thread, of which with
+ * `two` there are two, each with half of them. What it switched stands in
  * the file that the environment's GREEN_COUNT names, when it is ended with SIGTERM.
  */
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,15 +28,21 @@ struct fiber {
     unsigned depth;
 };
 
-static struct fiber *fibers, *current;
-static void *scheduler;
+static __thread struct fiber *current;
+static __thread void *scheduler;
+static __thread unsigned long long my_switched, my_turns;
+static size_t count, hot;
+static unsigned long depth;
+static bool counted, spin, bound;
+static struct gmr_layout layout;
+static pthread_barrier_t made;
 static volatile sig_atomic_t quit;
 static unsigned long long switched, turns;
 
 static void __attribute__((noinline)) step(void)
 {
     struct fiber *self = current;
-    turns++;
+    my_turns++;
     test_switch(self->slot, &scheduler);
     __asm__ volatile("" ::: "memory");
 }
@@ -69,7 +77,7 @@ static void run(struct fiber *fiber)
     test_switch(&scheduler, fiber->slot);
     if (fiber->switches)
         ++*(volatile uint32_t *)fiber->switches;
-    switched++;
+    my_switched++;
 }
 
 static void on_term(int number)
@@ -78,42 +86,73 @@ static void on_term(int number)
     quit = 1;
 }
 
-int main(int argc, char **argv)
+static void *schedule(void *unused)
 {
-    size_t count = argc > 1 ? strtoul(argv[1], NULL, 10) : 10, depth = argc > 2 ? strtoul(argv[2], NULL, 10) : 11;
-    size_t hot = argc > 3 ? count * strtoul(argv[3], NULL, 10) / 1000 : 0;
-    bool counted = false, spin = false;
-    for (int i = 4; i < argc; i++) {
-        counted = counted || strcmp(argv[i], "counted") == 0;
-        spin = spin || strcmp(argv[i], "spin") == 0;
-    }
-    signal(SIGTERM, on_term);
-    fibers = calloc(count, sizeof(*fibers));
+    struct fiber *fibers = calloc(count, sizeof(*fibers));
     char *stacks =
         mmap(NULL, count * STACK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (!fibers || stacks == MAP_FAILED)
-        return 1;
+        exit(1);
     madvise(stacks, count * STACK_BYTES, MADV_NOHUGEPAGE);
     for (size_t i = 0; i < count; i++) {
         char *stack = stacks + i * STACK_BYTES;
         fibers[i].depth = (unsigned)depth;
-        fibers[i].green =
-            gmr_green_add(gmr_green_layout(GMR_LAYOUT_LIBCORO), stack, STACK_BYTES, NULL, (void *)body, NULL);
+        fibers[i].green = gmr_green_add(&layout, stack, STACK_BYTES, NULL, (void *)body, NULL);
         if (!fibers[i].green)
-            return 1;
+            exit(1);
+        if (bound && i % 2)
+            gmr_green_bound(fibers[i].green); /* the others' layout says so */
         fibers[i].slot = gmr_green_slot(fibers[i].green);
         fibers[i].switches = counted ? gmr_green_switches(fibers[i].green) : NULL;
         *fibers[i].slot = test_prepare(stack + STACK_BYTES, body);
         run(&fibers[i]);
     }
-    puts("ready");
-    fflush(stdout);
+    pthread_barrier_wait(&made);
     while (!quit) {
         if (!spin || !hot)
-            pause();
-        for (size_t i = 0; i < hot; i++)
+            usleep(20000);
+        for (size_t i = 0; spin && i < hot; i++)
             run(&fibers[count / hot * i]);
     }
+    __atomic_fetch_add(&switched, my_switched, __ATOMIC_RELAXED);
+    __atomic_fetch_add(&turns, my_turns, __ATOMIC_RELAXED);
+    return unused;
+}
+
+static bool has(int argc, char **argv, const char *word)
+{
+    for (int i = 4; i < argc; i++)
+        if (strcmp(argv[i], word) == 0)
+            return true;
+    return false;
+}
+
+int main(int argc, char **argv)
+{
+    bool two = has(argc, argv, "two");
+    pthread_t other;
+    count = (argc > 1 ? strtoul(argv[1], NULL, 10) : 10) / (two ? 2 : 1);
+    depth = argc > 2 ? strtoul(argv[2], NULL, 10) : 11;
+    hot = argc > 3 ? count * strtoul(argv[3], NULL, 10) / 1000 : 0;
+    counted = has(argc, argv, "counted");
+    spin = has(argc, argv, "spin");
+    bound = has(argc, argv, "bound");
+    layout = *gmr_green_layout(GMR_LAYOUT_LIBCORO);
+    if (bound)
+        layout.flags |= GMR_LAYOUT_BOUND;
+    signal(SIGTERM, on_term);
+    pthread_barrier_init(&made, NULL, two ? 3 : 2);
+    pthread_t first;
+    if (pthread_create(&first, NULL, schedule, NULL) || (two && pthread_create(&other, NULL, schedule, NULL)))
+        return 1;
+    pthread_barrier_wait(&made);
+    puts("ready");
+    fflush(stdout);
+    while (!quit)
+        usleep(20000); /* the signal may have gone to another thread */
+    pthread_join(first, NULL);
+    if (two)
+        pthread_join(other, NULL);
     const char *path = getenv("GREEN_COUNT");
     FILE *file = path ? fopen(path, "w") : NULL;
     if (file) {

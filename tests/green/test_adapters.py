@@ -3,6 +3,7 @@
 import os
 import pathlib
 import re
+import subprocess
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e"))
@@ -204,6 +205,20 @@ def thirty_thousand(t):
         if "approximate" in thread:
             continue
         check_not_torn(document, thread)
+
+
+def how_stopped(t, target, *arguments):
+    process = start(t, target, *arguments)
+    out = subprocess.run([BUILD / "tests/green/green_dump", str(process.pid), "1", "--quiet"], capture_output=True, text=True, check=True).stdout
+    return re.search(r"stop=(\w+)", out)[1]
+
+
+@suite.test
+def who_is_stopped_together(t):
+    """1:N schedulers that say so: one OS thread at a time. A single green thread that may go elsewhere: all."""
+    check(how_stopped(t, "target_many", "10", "5", "0", "bound", "two") == "each")
+    check(how_stopped(t, "target_many", "10", "5", "0", "two") == "together")
+    check(how_stopped(t, "green-ucontext", "--wait") == "together")
 
 
 suite.main()

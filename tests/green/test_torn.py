@@ -22,7 +22,7 @@ BOOST = {False: rf"(jump_fcontext(@plt)? )?{FIBER}*boost_step (boost_down ){{1,1
          True: rf"(jump_fcontext(@plt)? )?{FIBER}*(boost_step )?{FIBER}*(boost_down ){{0,13}}boost_body( .*)?"}
 
 
-def torn(t, argv, patterns):
+def torn(t, argv, patterns, carriers=1):
     """REPORTS reports; how many lists of frames were exact."""
     path = TARGETS / argv[0]
     if not path.exists():
@@ -37,10 +37,11 @@ def torn(t, argv, patterns):
         document = t.report(process.pid, "--sections", "green_threads,threads", codes=(0, 1))
         threads = [thread for thread in document["green_threads"] if not thread.get("discovered")]
         check(len(threads) == COUNT, len(threads))
-        if not any(thread.get("stack", -1) >= 0 for thread in document["threads"]):
+        if document["report"]["status"] != "complete" and not all("stack" in thread for thread in document["threads"]):
             left_out += 1
             continue
-        check(sum(thread["state"] == "running" for thread in threads) <= 1, threads)
+        check(sum(thread["state"] == "running" for thread in threads) <= carriers, threads)
+        check(carriers == 1 or len({thread["thread"] for thread in threads}) == carriers, threads)
         for thread in threads:
             if "approximate" in thread:
                 continue
@@ -65,6 +66,17 @@ def a_switch_of_the_programs_own(t):
 @suite.test
 def with_the_switch_counter(t):
     torn(t, ["target_many", COUNT, 5, 1000, "spin", "counted"], OWN)
+
+
+@suite.test
+def two_schedulers_each_bound_to_its_thread(t):
+    """Their OS threads are stopped one after the other, each for its own green threads."""
+    torn(t, ["target_many", COUNT, 5, 1000, "spin", "bound", "two"], OWN, carriers=2)
+
+
+@suite.test
+def with_the_counter_too(t):
+    torn(t, ["target_many", COUNT, 5, 1000, "spin", "bound", "two", "counted"], OWN, carriers=2)
 
 
 @suite.test

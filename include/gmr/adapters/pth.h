@@ -40,7 +40,7 @@ static inline int gmr_pth_register(void)
     size_t i;
     rings.version = GMR_LIST_VERSION;
     rings.kind = GMR_LIST_LINKED;
-    rings.flags = GMR_LIST_NAME_INLINE;
+    rings.flags = GMR_LIST_NAME_INLINE | GMR_LIST_BOUND;
     rings.state_bytes = 4;
     rings.stack_size_bytes = 4;
     rings.name = "pth";
