@@ -1,6 +1,9 @@
 """CPython from outside: OS threads, greenlets and asyncio tasks against what the program says of itself."""
-from common import check, suite
-from python_truth import Python, check_busy, compare
+import shutil
+import subprocess
+
+from common import Skip, check, suite
+from python_truth import Python, check_busy, compare, plain
 from source import run
 
 
@@ -41,6 +44,33 @@ def green_threads_that_come_and_go_leave_the_others_whole(t):
         greens = [s for s in stacks if s.kind == "greenlet" and s.frames]
         check(len([s for s in greens if "worker" in [f[0] for f in s.frames]]) >= 199, len(greens))
         check([s for s in greens if s.frames[-1][0] == "spawner" or "spawner" in [f[0] for f in s.frames]], "no spawner")
+
+
+@suite.test
+def a_core_file_has_the_same_greenlets_and_tasks(t):
+    if not shutil.which("gcore"):
+        raise Skip("there is no gcore (gdb)")
+    process, truth = Python().start(t)
+    result = subprocess.run(["gcore", "-o", t.tmp / "core", str(process.pid)], capture_output=True, text=True, timeout=120, check=False)
+    check(result.returncode == 0, result.stderr)
+    result = t.gmr("core", "--format", "json", t.tmp / f"core.{process.pid}")
+    document = t.valid_json(result.stdout)
+    status = {section["name"]: section for section in document["report"]["sections"]}
+    check(status["threads"]["status"] == status["green_threads"]["status"] == "ok", status)
+
+    def frames(thread):
+        found = [f for f in document["stacks"][thread["stack"]]["frames"] if f.get("language")] if "stack" in thread else []
+        return plain([[f["function"], f["file"], f["line"]] for f in found]) or None
+    greenlets = [g for g in document["green_threads"] if g["kind"] == "greenlet"]
+    check([None if g["state"] == "running" else frames(g) for g in greenlets] == truth["greenlets"], greenlets, "are not", truth["greenlets"])
+    tasks = {g["name"] for g in document["green_threads"] if g["kind"] == "asyncio task"}
+    check({"first", "consumer", "sl\u00e9eper", "on-first"} <= tasks, tasks)
+    threads = {str(thread["id"]): frames(thread) for thread in document["threads"]}
+    for tid, expected in truth["threads"].items():
+        check(threads.get(tid) == expected, f"OS thread {tid}:", threads.get(tid), "is not", expected)
+    leaf = next(frame for g in greenlets if frames(g) for frame in document["stacks"][g["stack"]]["frames"]
+                if frame["function"] == "green_leaf")
+    check(leaf["source"] == "parent.switch(local)", leaf)
 
 
 @suite.test
