@@ -36,9 +36,10 @@ struct gmr__sources {
 
 static bool looks_like_source(const char *path)
 {
-    static const char *const endings[] = {".c",   ".h",   ".cc",  ".cpp", ".cxx", ".C", ".c++", ".hh",  ".hpp", ".hxx",
-                                          ".inl", ".ipp", ".tcc", ".rs",  ".s",   ".S", ".asm", ".y",   ".l",   ".go",
-                                          ".d",   ".f",   ".f90", ".ada", ".adb", ".m", ".mm",  ".zig", ".inc", ".def"};
+    static const char *const endings[] = {".c",   ".h",   ".cc",  ".cpp", ".cxx", ".C",   ".c++", ".hh",
+                                          ".hpp", ".hxx", ".inl", ".ipp", ".tcc", ".rs",  ".s",   ".S",
+                                          ".asm", ".y",   ".l",   ".go",  ".d",   ".f",   ".f90", ".ada",
+                                          ".adb", ".m",   ".mm",  ".zig", ".inc", ".def", ".py",  ".lua"};
     const char *name = strrchr(path, '/'), *dot = strrchr(path, '.');
     if (!dot || (name && dot < name))
         return strstr(path, "/include/") != NULL; /* C++ headers: <vector> */
@@ -49,13 +50,26 @@ static bool looks_like_source(const char *path)
     return false;
 }
 
+/* "#!/usr/bin/python3": a program of Python's has no ending as a rule. */
+static bool is_script(int fd)
+{
+    char start[128] = "";
+    ssize_t got = pread(fd, start, sizeof(start) - 1, 0);
+    if (got < 2 || start[0] != '#' || start[1] != '!')
+        return false;
+    start[strcspn(start, "\n")] = '\0';
+    return strstr(start, "python") || strstr(start, "lua");
+}
+
 static void read_source(struct gmr__symbolizer *s, struct source *source)
 {
     struct stat st;
-    int fd =
-        source->path[0] == '/' && looks_like_source(source->path) ? gmr__open_in_root(s->modules, source->path) : -1;
-    if (fd < 0)
+    int fd = source->path[0] == '/' ? gmr__open_in_root(s->modules, source->path) : -1;
+    if (fd < 0 || (!looks_like_source(source->path) && !is_script(fd))) {
+        if (fd >= 0)
+            close(fd);
         return;
+    }
     bool stale = false;
     if (fstat(fd, &st) == 0)
         stale = source->built_ns &&

@@ -61,7 +61,7 @@ def start(t):
 
 
 def own_report(t, engine, pid):
-    """Heat's own: a list of stacks (functions, files and lines, innermost first), None for "No Traceback!"."""
+    """Heat's own: a list of stacks (functions, files, lines and their text, innermost first), None for "No Traceback!"."""
     before = len(engine.stderr_text())
     os.kill(pid, signal.SIGUSR2)
     t.wait(lambda: re.search(r"^====  +Configuration  +====$", engine.stderr_text()[before:], re.M), "Heat's own report")
@@ -69,8 +69,8 @@ def own_report(t, engine, pid):
     text = text[text.index("Green Threads"):text.index("Processes     ")]
     stacks = []
     for block in re.split(r"^------ +Green Thread +------$", text, flags=re.M)[1:]:
-        frames = re.findall(r"^(\S.*):(\d+) in (.*)$", block, flags=re.M)
-        stacks.append([[function, file, int(line)] for file, line, function in reversed(frames)] or None)
+        frames = re.findall(r"^(\S.*):(\d+) in (.*)\n(?: +`(.*)`$)?", block, flags=re.M)
+        stacks.append([[function, file, int(line), source] for file, line, function, source in reversed(frames)] or None)
     return stacks
 
 
@@ -78,8 +78,8 @@ def python_frames(document, thread):
     if "stack" not in thread or thread["state"] == "running":
         return None  # Heat's own has no stack for the one that makes the report
     frames = [frame for frame in document["stacks"][thread["stack"]]["frames"] if frame.get("language") == "python"]
-    return [[re.sub(r".*\.", "", f["function"]) if not f["function"].startswith("<") else f["function"], f["file"], f["line"]]
-            for f in frames] or None
+    return [[re.sub(r".*\.", "", f["function"]) if not f["function"].startswith("<") else f["function"], f["file"], f["line"],
+             f.get("source", "")] for f in frames] or None
 
 
 def gmr_report(t, pid):

@@ -218,6 +218,34 @@ static void finds_itself(void **state)
     assert_int_equal(known_function(1), 2);
 }
 
+static void put_file(const char *path, const char *text)
+{
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    fputs(text, file);
+    assert_int_equal(fclose(file), 0);
+}
+
+/* A file without an ending is taken for a program's text only where its first line says so. */
+static void source_lines_of_scripts(void **state)
+{
+    struct gmr__snapshot *snapshot = self();
+    struct gmr__modules *modules = gmr__modules_new(snapshot);
+    struct gmr__symbolizer *symbolizer = gmr__symbolizer_new(snapshot, modules, NULL);
+    char script[] = "/tmp/gmr-script-XXXXXX", secret[] = "/tmp/gmr-secret-XXXXXX";
+    close(mkstemp(script));
+    close(mkstemp(secret));
+    put_file(script, "#!/usr/bin/python3\nsys.exit(main())\n");
+    put_file(secret, "#!/bin/false\npython = hunter2\n");
+    assert_string_equal(gmr__source_line(symbolizer, script, 2), "sys.exit(main())");
+    assert_null(gmr__source_line(symbolizer, secret, 2));
+    unlink(script);
+    unlink(secret);
+    gmr__symbolizer_free(symbolizer);
+    gmr__modules_free(modules);
+    gmr__snapshot_free(snapshot);
+}
+
 /* The line is that of the file, unless the file is newer than the program. */
 static void source_lines(void **state)
 {
@@ -350,6 +378,7 @@ int main(void)
         cmocka_unit_test(a_vdso_that_claims_gigabytes_is_left_alone),
         cmocka_unit_test(finds_itself),
         cmocka_unit_test(source_lines),
+        cmocka_unit_test(source_lines_of_scripts),
         cmocka_unit_test(cache_is_safe_to_corrupt),
         cmocka_unit_test(cache_is_used),
     };
