@@ -3,8 +3,10 @@
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
+import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e"))
 from common import BUILD, Skip, check, functions, suite  # noqa: E402
@@ -105,12 +107,13 @@ def state_threads(t):
     check(calls(document, sleeper, "gmr_st_run")[-5:] == ["st_deep", "st_deep", "st_deep", "st_sleeper", "gmr_st_run"], stacks)
     waiter = next(thread for thread in threads if "st_waiter" in functions(document, thread))
     check((sleeper["wait_reason"], waiter["wait_reason"]) == ("sleep", "a condition"), threads)
+    check((sleeper["entry"]["function"], waiter["entry"]["function"]) == ("st_sleeper", "st_waiter"), threads)
 
 
 @suite.test
 def pcl(t):
     document, threads = green_threads(t, start(t, "target_pcl"))
-    check(len(threads) == 2, threads)  # the third has ended
+    check(len(threads) == 2 and all(thread["kind"] == "pcl" for thread in threads), threads)  # the third has ended
     stacks = [calls(document, thread, "pcl_worker") for thread in threads]
     check(stacks[0][-2:] == ["pcl_deep", "pcl_worker"] and stacks[1][-4:] == 3 * ["pcl_deep"] + ["pcl_worker"], stacks)
 
@@ -205,6 +208,50 @@ def thirty_thousand(t):
         if "approximate" in thread:
             continue
         check_not_torn(document, thread)
+
+
+@suite.test
+def ages_waits_ranges_spares_and_stacks_that_are_nearly_full(t):
+    process = start(t, "target_filters")
+    document, threads = green_threads(t, process)
+    named = by_name(threads)
+    check(len(threads) == 8 and sum(thread.get("idle", False) for thread in threads) == 3, threads)
+    half = time.monotonic() / 2
+    check(abs(named["patient"]["age_seconds"] - half) < half / 10 and named["hasty"]["age_seconds"] < half / 2, named, half)
+    check(named["patient"]["wait_reason"] == "data" and "age_seconds" not in named["other"], named)
+    check([name for name, thread in named.items() if thread.get("stack_nearly_full")] == ["full"], named)
+    check(named["full"]["stack_bytes"] - named["full"]["stack_used_bytes"] < 1024, named["full"])
+
+    def shown(filter_text):
+        text = t.gmr("report", process.pid, "--sections", "green_threads", "--green", filter_text).stdout
+        return {name for name in ("patient", "hasty", "full", "other") if re.search(rf"\b{name}\b", text)}, text
+    for filter_text, expected in ((f"age={int(half / 2 * 1000)}ms", {"patient"}), ("wait=da*", {"patient", "hasty"}), ("wait=lock", {"other"}),
+                                  ("id=11-12", {"patient", "hasty"}), ("id=13-", {"full", "other"}), ("kind=nothing", set()),
+                                  ("wait=data,id=12-14", {"hasty"})):
+        check(shown(filter_text)[0] == expected, filter_text, shown(filter_text))
+    text = shown("top=9")[1]
+    check("!! the stack of #13 is close to its end" in text, text)
+    check("3 idle ones (spares of a pool) are not shown" in text and "spare-" not in text and "spare-0" in shown("idle")[1], text)
+
+
+@suite.test
+def the_same_from_a_core_file(t):
+    """The registry's records, a Lua state's coroutines: nothing of the process is left but its core."""
+    if not shutil.which("gdb"):
+        raise Skip("gdb makes the core file")
+    for target in ("target_filters", "target_lua"):
+        process = start(t, target)
+        live = green_threads(t, process)
+        core = t.tmp / f"{target}.core"
+        subprocess.run(["gdb", "-nx", "-batch", "-p", str(process.pid), "-ex", f"gcore {core}"], capture_output=True, check=True)
+        result = t.gmr("core", str(core), "--format", "json")
+        check(result.stdout, result.returncode, result.stderr)
+        document = t.valid_json(result.stdout)
+        threads = [thread for thread in document["green_threads"] if not thread.get("discovered")]
+
+        def told(document, threads):
+            return sorted((thread["kind"], thread.get("name", ""), thread["state"], functions(document, thread)) for thread in threads)
+        check(told(document, threads) == told(*live), told(document, threads), told(*live))
 
 
 def how_stopped(t, target, *arguments):

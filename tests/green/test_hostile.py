@@ -1,6 +1,8 @@
 #!/usr/bin/python3
 """Registries that lie: a report comes, says what it could not believe, and the program goes on."""
+import os
 import pathlib
+import subprocess
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e"))
@@ -96,6 +98,25 @@ def records_full_of_noise(t):
 @suite.test
 def lists_that_are_not_there(t):
     tell(t, "lists", None)
+
+
+@suite.test
+def ten_million_records(t):
+    """For `make soak`: bounded memory and time, and what was left out is said."""
+    if "GREEN_REPORTS" not in os.environ:
+        raise Skip("takes a GiB and a minute: make soak has it")
+    process = t.spawn([BUILD / "tests" / "green" / "target_hostile", "million"])
+    t.wait(lambda: "ready" in process.stdout_text(), "the target to be ready", alive=process)
+    child = subprocess.Popen([BUILD / "gmr", "report", str(process.pid), "--sections", "green_threads"], stdout=subprocess.PIPE, text=True)
+    text = child.stdout.read()
+    _, status, usage = os.wait4(child.pid, 0)
+    child.returncode = os.waitstatus_to_exitcode(status)
+    check("2000000 green threads" in text and "End of Guru Meditation" in text, text[:2000])
+    check("past the 2000000 that a report takes, were not read" in text, text[-3000:])
+    check(usage.ru_maxrss < 2 << 20, "KiB of memory:", usage.ru_maxrss)
+    print(f"# {usage.ru_maxrss >> 10} MiB, {usage.ru_utime + usage.ru_stime:.1f} s of processor time")
+    before = len(process.stderr_text())
+    t.wait(lambda: len(process.stderr_text()) > before + 3, "the target to go on", alive=process)
 
 
 suite.main()

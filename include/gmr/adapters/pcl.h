@@ -54,6 +54,18 @@ static inline void gmr_co_function(void *both)
     gmr_co_gone(co->coroutine);
 }
 
+/* makecontext's layout by the library's name. */
+static inline const struct gmr_layout *gmr_co_layout(void)
+{
+    static struct gmr_layout layout;
+    const struct gmr_layout *known = gmr_green_layout(GMR_LAYOUT_UCONTEXT);
+    if (!known || layout.version)
+        return known ? &layout : NULL;
+    layout = *known;
+    layout.name = "pcl";
+    return &layout;
+}
+
 /* A coroutine's struct begins with its ucontext_t, which knows its stack. */
 static inline coroutine_t gmr_co_create(void (*function)(void *), void *data, void *stack, int size)
 {
@@ -69,8 +81,8 @@ static inline coroutine_t gmr_co_create(void (*function)(void *), void *data, vo
         return NULL;
     }
     context = (ucontext_t *)co->coroutine;
-    co->green = gmr_green_add(gmr_green_layout(GMR_LAYOUT_UCONTEXT), context->uc_stack.ss_sp, context->uc_stack.ss_size,
-                              context, (void *)function, data);
+    co->green = gmr_green_add(gmr_co_layout(), context->uc_stack.ss_sp, context->uc_stack.ss_size, context,
+                              (void *)function, data);
     co->next = *gmr_co_all();
     *gmr_co_all() = co;
     return co->coroutine;

@@ -9,6 +9,7 @@
 #define GMR_ADAPTERS_ST_H
 
 #include <stdlib.h>
+#include <string.h>
 
 #include <st.h>
 
@@ -86,7 +87,7 @@ static inline int gmr_st_init(void)
     list->off_entry = 8;
     list->off_argument = 16;
     list->off_context = 120;
-    list->flags = GMR_LIST_STACK_END;
+    list->flags = GMR_LIST_STACK_END | GMR_LIST_BOUND;
     list->off_stack_object = 32;
     list->off_stack = 32;
     list->off_stack_size = 40;
@@ -102,7 +103,11 @@ static inline int gmr_st_init(void)
 static inline void *gmr_st_run(void *both)
 {
     struct gmr_st_start start = *(struct gmr_st_start *)both;
+    char *thread = (char *)st_thread_self();
     free(both);
+    /* The library has read them, for the last time: from here on they tell the reader what was asked for. */
+    memcpy(thread + 8, &start.start, sizeof(start.start));
+    memcpy(thread + 16, &start.argument, sizeof(start.argument));
     gmr_st_insert(st_thread_self());
     return start.start(start.argument);
 }
