@@ -44,7 +44,7 @@ _gmr()
         core) options="--format --output --each-thread --max-frames --no-lines --no-cache --debuginfod --help" ;;
         show) options="--format --output --help" ;;
         scrub) options="--addresses --hosts --output --help" ;;
-        symbolize) options="--file --debuginfod --format --output --help" ;;
+        symbolize) options="--file --no-cache --debuginfod --format --output --help" ;;
         list | trigger | doctor) options="--help" ;;
         help) mapfile -t COMPREPLY < <(compgen -W "$commands" -- "$current") && return ;;
     esac

@@ -105,6 +105,7 @@ static const char symbolize[] =
     "build ids: those named, the modules' own paths, /usr/lib/debug, a debuginfod server. FILE - is standard input.\n"
     "\n"
     "  --file ELF              a program, library or debug file; may be given more than once\n"
+    "  --no-cache              do not use or fill the symbol cache\n"
     "  --debuginfod[=URL]      ask this server, or that of DEBUGINFOD_URLS\n"
     "  -f, --format FORMAT     json (default), text, xml\n"
     "  -o, --output FILE       write there instead of to standard output\n";

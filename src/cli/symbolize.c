@@ -12,6 +12,7 @@
 
 #include "cli/cli.h"
 #include "cli/stored.h"
+#include "symbol/cache.h"
 #include "symbol/symbol.h"
 
 struct arguments {
@@ -19,10 +20,12 @@ struct arguments {
     char **files;
     size_t file_count;
     int view;
+    bool no_cache;
 };
 
 enum {
     OPT_FILE = 256,
+    OPT_NO_CACHE,
     OPT_DEBUGINFOD,
 };
 
@@ -37,6 +40,9 @@ static int take_option(struct arguments *to, int option)
         return 0;
     case OPT_FILE:
         to->files[to->file_count++] = optarg;
+        return 0;
+    case OPT_NO_CACHE:
+        to->no_cache = true;
         return 0;
     case OPT_DEBUGINFOD:
         to->debuginfod_urls = optarg ? optarg : getenv("DEBUGINFOD_URLS");
@@ -164,6 +170,35 @@ static bool resolve(struct gmr__symbolizer *symbolizer, const json_t *frame, boo
     return true;
 }
 
+/* The functions between this frame and the next that have left the stack by a tail call, appended to `to`; as section/frames.c does. */
+static void add_tail_calls(struct gmr__symbolizer *symbolizer, const json_t *frame, bool exact, const json_t *caller,
+                           json_t *to)
+{
+    const struct gmr__tail_call *calls;
+    uint64_t pc = gmr__stored_hex(frame, "pc"), return_pc = gmr__stored_hex(caller, "pc");
+    if (!pc || !return_pc || gmr__stored_true(frame, "signal_frame") || gmr__stored_true(caller, "signal_frame") ||
+        gmr__stored_true(caller, "guessed") || gmr__stored_true(caller, "tail_call"))
+        return;
+    size_t count = gmr__symbolize_tail_calls(symbolizer, return_pc, pc - !exact, &calls);
+    for (size_t i = 0; i < count; i++) {
+        const struct gmr__resolved *resolved = calls[i].resolved;
+        char text[32], id[65] = "";
+        snprintf(text, sizeof(text), "0x%llx", (unsigned long long)calls[i].pc);
+        if (resolved->module)
+            gmr__module_build_id(resolved->module, id);
+        for (size_t k = 0; k < resolved->symbol_count; k++) {
+            json_t *plain = json_pack("{s:s, s:s*, s:s*}", "pc", text, "module",
+                                      resolved->module ? resolved->module->path : NULL, "build_id", id[0] ? id : NULL);
+            json_t *named = plain ? frame_of(plain, &resolved->symbols[k], 0) : NULL;
+            json_decref(plain);
+            json_object_del(named, "offset");
+            if (named)
+                set(named, "tail_call", json_true());
+            json_array_append_new(to, named);
+        }
+    }
+}
+
 /* Returns how many frames of the stack found a name. */
 static size_t symbolize_stack(struct gmr__symbolizer *symbolizer, json_t *stack)
 {
@@ -177,6 +212,10 @@ static size_t symbolize_stack(struct gmr__symbolizer *symbolizer, json_t *stack)
             found++;
         else
             json_array_append(done, frame);
+        const json_t *caller = json_array_get(frames, i + 1);
+        bool known = gmr__stored_string(frame, "file") && gmr__stored_string(caller, "file");
+        if (caller && !known && !gmr__stored_true(frame, "inlined") && !gmr__stored_true(frame, "tail_call"))
+            add_tail_calls(symbolizer, frame, exact, caller, done);
         exact = signal_frame || (exact && gmr__stored_true(frame, "inlined"));
     }
     if (json_array_size(done) >= json_array_size(frames))
@@ -212,7 +251,10 @@ static int symbolize(const struct arguments *arguments, json_t *root)
 {
     struct gmr__snapshot *empty = gmr__snapshot_new(0);
     struct gmr__modules *modules = empty ? gmr__modules_stored(empty, arguments->files, arguments->file_count) : NULL;
-    struct gmr__symbolizer_options options = {.debuginfod_urls = arguments->debuginfod_urls};
+    char cache[4096];
+    struct gmr__symbolizer_options options = {
+        .cache_directory = arguments->no_cache ? NULL : gmr__symbol_cache_directory(cache, sizeof(cache)),
+        .debuginfod_urls = arguments->debuginfod_urls};
     if (modules)
         store_modules(modules, root);
     struct gmr__symbolizer *symbolizer = modules ? gmr__symbolizer_new(empty, modules, &options) : NULL;
@@ -242,6 +284,7 @@ int gmr__cmd_symbolize(int argc, char **argv)
         {"output", required_argument, NULL, 'o'},
         {"file", required_argument, NULL, OPT_FILE},
         {"debuginfod", optional_argument, NULL, OPT_DEBUGINFOD},
+        {"no-cache", no_argument, NULL, OPT_NO_CACHE},
         {"help", no_argument, NULL, 'h'},
         {NULL, 0, NULL, 0},
     };

@@ -15,11 +15,11 @@ from common import Skip, check, suite  # noqa: E402
 SOURCE = collection.SOURCES / "shapes.c"
 
 
-def build(t):
+def build(t, level="-O1"):
     """target without any symbols; target.debug apart from it."""
     directory = t.directory("built")
     program = directory / "target"
-    collection.run("gcc", "-g", "-O1", "-Wno-infinite-recursion", "-o", program, SOURCE, "-pthread")
+    collection.run("gcc", "-g", level, "-Wno-infinite-recursion", "-o", program, SOURCE, "-pthread")
     collection.run("objcopy", "--only-keep-debug", program, directory / "target.debug")
     collection.run("strip", program)
     return program, directory / "target.debug"
@@ -66,21 +66,27 @@ def names_come_later_from_a_debug_file(t):
 
 @suite.test
 def the_same_as_with_symbols_at_hand(t):
-    """Without debug information, then symbolized, equals with: frame by frame (tail calls apart, which need the process)."""
-    program, debug = build(t)
+    """Without debug information, then symbolized, equals with: frame by frame, tail calls included; the same again
+    from the symbol cache."""
+    program, debug = build(t, "-O2")
     process = start(t, program)
     stored = t.tmp / "bare.json"
     stored.write_text(json.dumps(report(t, process)))
-    later = json.loads(t.gmr("symbolize", "--file", debug, stored).stdout)
+    cache = t.environment(XDG_CACHE_HOME=str(t.directory("cache")))
+    later = json.loads(t.gmr("symbolize", "--file", debug, stored, env=cache).stdout)
+    check(list((t.tmp / "cache/gmr").iterdir()), "nothing is in the symbol cache")
+    again = json.loads(t.gmr("symbolize", "--file", debug, stored, env=cache).stdout)
+    check(again["stacks"] == later["stacks"], "the cache tells something else")
+    check(any(f.get("tail_call") for s in later["stacks"] for f in s["frames"]), "no tail call")
     process.stop()
     full = t.directory("full") / "target"
-    collection.run("gcc", "-g", "-O1", "-Wno-infinite-recursion", "-o", full, SOURCE, "-pthread")
+    collection.run("gcc", "-g", "-O2", "-Wno-infinite-recursion", "-o", full, SOURCE, "-pthread")
     other = start(t, full)
     now = report(t, other)
 
     def stacks(document):
-        return sorted(tuple(f.get("function", "?") for f in s["frames"]
-                            if not f.get("tail_call") and f.get("module", "").endswith("/target")) for s in document["stacks"])
+        return sorted(tuple((f.get("function", "?"), f.get("tail_call", False)) for f in s["frames"]
+                            if f.get("module", "").endswith("/target")) for s in document["stacks"])
 
     check(stacks(later) == stacks(now), stacks(later), stacks(now))
 
