@@ -13,8 +13,11 @@
 
 #include "symbol/inflate.h"
 #include "symbol/internal.h"
+#include "symbol/unzstd.h"
 
 #define MAP_FROM_BYTES (UINT64_C(32) << 20)
+#define ZSTD_TYPE 2 /* ELFCOMPRESS_ZSTD, in newer headers */
+#define MAX_DEFLATE_RATIO 1032
 
 struct gmr__elf_file *gmr__elf_file_open(int fd, const char *path)
 {
@@ -86,6 +89,14 @@ Elf_Scn *gmr__elf_file_section(struct gmr__elf_file *file, const char *name, GEl
     return NULL;
 }
 
+/* A header claims a size; memory is taken only for what the compressed bytes can yield. */
+static bool plausible(const struct gmr__section_bytes *found)
+{
+    if (found->packing == GMR__ZLIB)
+        return found->bytes / MAX_DEFLATE_RATIO <= found->data_bytes;
+    return found->packing != GMR__ZSTD || gmr__unzstd_plausible(found->data, found->data_bytes, found->bytes);
+}
+
 /* ".debug_x" may also stand as ".zdebug_x": "ZLIB", eight bytes of size, big-endian, then the stream. */
 static bool find_old_style(struct gmr__elf_file *file, const char *name, size_t max_bytes,
                            struct gmr__section_bytes *found)
@@ -107,8 +118,8 @@ static bool find_old_style(struct gmr__elf_file *file, const char *name, size_t 
         size = size << 8 | ((const unsigned char *)data->d_buf)[i];
     if (size > max_bytes)
         return false;
-    *found = (struct gmr__section_bytes){(const char *)data->d_buf + 12, data->d_size - 12, (size_t)size, true};
-    return true;
+    *found = (struct gmr__section_bytes){(const char *)data->d_buf + 12, data->d_size - 12, (size_t)size, GMR__ZLIB};
+    return plausible(found);
 }
 
 bool gmr__elf_file_find_bytes(struct gmr__elf_file *file, const char *name, size_t max_bytes,
@@ -123,24 +134,27 @@ bool gmr__elf_file_find_bytes(struct gmr__elf_file *file, const char *name, size
     Elf_Data *data = elf_rawdata(scn, NULL);
     if (!data || !data->d_buf || data->d_size == 0)
         return false;
-    *found = (struct gmr__section_bytes){data->d_buf, data->d_size, data->d_size, false};
+    *found = (struct gmr__section_bytes){data->d_buf, data->d_size, data->d_size, GMR__PLAIN};
     if (shdr.sh_flags & SHF_COMPRESSED) {
         Elf64_Chdr chdr;
         if (gelf_getclass(file->elf) != ELFCLASS64 || data->d_size < sizeof(chdr))
             return false;
         memcpy(&chdr, data->d_buf, sizeof(chdr));
-        if (chdr.ch_type != ELFCOMPRESS_ZLIB)
+        if (chdr.ch_type != ELFCOMPRESS_ZLIB && chdr.ch_type != ZSTD_TYPE)
             return false;
-        *found = (struct gmr__section_bytes){(const char *)data->d_buf + sizeof(chdr), data->d_size - sizeof(chdr),
-                                             (size_t)chdr.ch_size, true};
+        *found =
+            (struct gmr__section_bytes){(const char *)data->d_buf + sizeof(chdr), data->d_size - sizeof(chdr),
+                                        (size_t)chdr.ch_size, chdr.ch_type == ELFCOMPRESS_ZLIB ? GMR__ZLIB : GMR__ZSTD};
     }
-    return found->bytes <= max_bytes;
+    return found->bytes <= max_bytes && plausible(found);
 }
 
 bool gmr__elf_file_get_bytes(const struct gmr__section_bytes *from, void *to)
 {
-    if (from->deflated)
+    if (from->packing == GMR__ZLIB)
         return gmr__inflate(from->data, from->data_bytes, to, from->bytes);
+    if (from->packing == GMR__ZSTD)
+        return gmr__unzstd(from->data, from->data_bytes, to, from->bytes);
     memcpy(to, from->data, from->bytes);
     return true;
 }

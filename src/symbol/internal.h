@@ -72,7 +72,7 @@ unsigned char *gmr__elf_file_section_bytes(struct gmr__elf_file *file, const cha
 struct gmr__section_bytes {
     const void *data; /* lives as long as the file */
     size_t data_bytes, bytes;
-    bool deflated;
+    enum { GMR__PLAIN, GMR__ZLIB, GMR__ZSTD } packing;
 };
 bool gmr__elf_file_find_bytes(struct gmr__elf_file *file, const char *name, size_t max_bytes,
                               struct gmr__section_bytes *found);

@@ -186,6 +186,7 @@ TARGETS = [
     Target("build-id", C, "-g -O2", steps=[split_by_build_id], debug_root="debug"),
     Target("compressed", C, "-g -O2 -gz=zlib"),
     Target("compressed-gnu", C, "-g -O2 -gdwarf-4 -gz=zlib-gnu"),
+    Target("compressed-zstd", C, "-g -O2 -Wl,--compress-debug-sections=zstd"),
     Target("dwarf4", C, "-g -O2 -gdwarf-4"),
     Target("dwarf4-split", C, "-g -O2 -gdwarf-4 -gsplit-dwarf"),
     Target("dwarf5-split", C, "-g -O2 -gdwarf-5 -gsplit-dwarf"),

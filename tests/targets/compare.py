@@ -115,7 +115,7 @@ def gmr_frames(document):
             Frame(frame.get("function"), int(frame["pc"], 16),
                   "signal" if frame.get("signal_frame") else "inlined" if frame.get("inlined") else
                   "tail" if frame.get("tail_call") else "guessed" if frame.get("guessed") else "")
-            for frame in stack["frames"]]
+            for frame in stack["frames"] if "language" not in frame]  # gdb knows of no Python
     return threads
 
 
