@@ -39,7 +39,8 @@ static bool is_return_address(const struct gmr__memory *memory, uint64_t address
     size_t have = address - map->start < sizeof(before) ? address - map->start : sizeof(before);
     if (gmr__snapshot_read_code(memory->snapshot, address - have, before + sizeof(before) - have, have) != 0)
         return false;
-    return gmr__arch_call_before(before, address, target);
+    /* Interpreters that are made at run time write return addresses by themselves. */
+    return gmr__arch_call_before(before, address, target) || map->write;
 }
 
 static void set(struct gmr__regs *caller, const struct gmr__regs *regs, uint64_t pc, uint64_t sp)
