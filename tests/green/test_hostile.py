@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e"))
-from common import BUILD, check, functions, suite  # noqa: E402
+from common import BUILD, Skip, check, functions, suite  # noqa: E402
 
 
 def tell(t, lie, said, honest=True, codes=(0, 3)):
