@@ -101,6 +101,8 @@ MEMBERS = {
     "stacks": many(named("stack")),
     "processes": many(named("process")),
     "configuration": map_of(ANY),
+    # in the report of a crash only
+    "memory_map": many(STRING),
     "limits": map_of(named("limit")),
     "environment": record("", shown=map_of(STRING), not_shown=UINT),
     "open_files": record("", count=UINT, limit=UINT, kinds=map_of(UINT), descriptors=many(named("descriptor")), not_listed=UINT),

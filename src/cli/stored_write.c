@@ -20,6 +20,7 @@ static const struct {
     unsigned flags;
 } sections[] = {
     {"crash", "Crash", 0},
+    {"memory_map", "Memory Map", 0},
     {"package", "Package", 0},
     {"threads", "Threads", 0},
     {"green_threads", "Green Threads", 0},

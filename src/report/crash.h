@@ -44,6 +44,8 @@ void gmr__crash_guard_forget(void); /* in the child of a fork, which has no runn
 /* crash_section_as.c: the reporter. Writes the section "crash". */
 struct gmr_writer;
 void gmr__crash_section(struct gmr_writer *w, struct gmr__fallback *fallback);
+/* The section "memory_map". */
+void gmr__crash_map(struct gmr_writer *w);
 /* "SIGSEGV", "signal 99" */
 const char *gmr__crash_signal_name(int signal);
 /* Where glibc keeps what assert and abort said; NULL: not this libc. Set during setup. */

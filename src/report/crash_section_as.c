@@ -14,6 +14,7 @@
 
 #define NEAR_STACK_BYTES (256u << 10)
 #define NULL_PAGE_BYTES 65536u
+#define MOST_MAPPINGS 2000u
 
 const char *gmr__crash_signal_name(int signal)
 {
@@ -182,6 +183,54 @@ static void put_message(struct gmr_writer *w)
     text[length] = '\0';
     if (length)
         gmr_put_string(w, "message", text);
+}
+
+/* "0x7f12a000-0x7f12c000 r-xp 0x1000 /usr/lib/libx.so": what an address in a register or on a stack belongs to. */
+static void put_map(struct gmr_writer *w, const struct gmr__proc_map *map)
+{
+    char line[400];
+    struct gmr__buf buf;
+    gmr__buf_init(&buf, line, sizeof(line));
+    gmr__buf_str(&buf, "0x");
+    gmr__buf_hex(&buf, map->start);
+    gmr__buf_str(&buf, "-0x");
+    gmr__buf_hex(&buf, map->end);
+    gmr__buf_char(&buf, ' ');
+    gmr__buf_char(&buf, map->read ? 'r' : '-');
+    gmr__buf_char(&buf, map->write ? 'w' : '-');
+    gmr__buf_char(&buf, map->exec ? 'x' : '-');
+    gmr__buf_char(&buf, map->shared ? 's' : 'p');
+    if (map->path[0]) {
+        gmr__buf_str(&buf, " 0x");
+        gmr__buf_hex(&buf, map->offset);
+        gmr__buf_char(&buf, ' ');
+        gmr__buf_str(&buf, map->path);
+        gmr__buf_str(&buf, map->deleted ? " (deleted)" : "");
+    }
+    gmr_put_string(w, NULL, line);
+}
+
+void gmr__crash_map(struct gmr_writer *w)
+{
+    static const struct gmr__section_head head = {
+        .name = "memory_map", .title = "Memory Map", .shape = GMR__SHAPE_LIST};
+    struct gmr__lines lines;
+    struct gmr__proc_map map;
+    unsigned count = 0;
+    if (gmr__section_begin(w, &head))
+        return;
+    int error = gmr__proc_lines_open(&lines, "/proc", gmr__getpid(), gmr__gettid(), "maps");
+    if (error) {
+        gmr__section_end(w, GMR__FAILED, "/proc/PID/maps can't be read", NULL);
+        return;
+    }
+    while (count < MOST_MAPPINGS && gmr__proc_maps_next(&lines, &map)) {
+        put_map(w, &map);
+        count++;
+    }
+    gmr__lines_close(&lines);
+    gmr__section_end(w, count < MOST_MAPPINGS ? GMR__OK : GMR__PARTIAL,
+                     count < MOST_MAPPINGS ? NULL : "the mappings above the first 2,000 are left out", NULL);
 }
 
 void gmr__crash_section(struct gmr_writer *w, struct gmr__fallback *fallback)

@@ -207,5 +207,10 @@ int gmr__fill_slot(struct gmr_writer *writer, const char *name, const struct gmr
         fill_configuration(writer, wish);
         return 1;
     }
-    return gmr__streq(name, "own") ? fill_own(writer, wish) : 0;
+    if (!gmr__streq(name, "own"))
+        return 0;
+    int written = fill_own(writer, wish);
+    if (wish->crash && written >= 0)
+        gmr__crash_map(writer);
+    return written;
 }

@@ -94,9 +94,14 @@ def the_report_in_json_is_valid(t):
     puppet = Puppet(t, "threads 2").setup(crash=1, view=2)
     check(ends_as(t, puppet, "null") == -signal.SIGSEGV)
     document = t.valid_json(puppet.stderr())
+    check(any(re.fullmatch(r"0x[0-9a-f]+-0x[0-9a-f]+ r-xp 0x[0-9a-f]+ .*/puppet", line) for line in document["memory_map"]), document["memory_map"])
     check(document["crash"]["signal_name"] == "SIGSEGV" and document["crash"]["registers"], document["crash"])
     check([thread.get("crashed") for thread in document["threads"]] == [True] + [None] * (len(document["threads"]) - 1), document["threads"])
     check(functions(document, document["threads"][0])[0] == "at_null", functions(document, document["threads"][0]))
+    stored = t.tmp / "crash.json"
+    stored.write_text(puppet.stderr())
+    shown = t.gmr("show", stored).stdout
+    check("/puppet" in section(shown, "Memory Map") and ", crashed\n" in section(shown, "Threads"), shown)
     puppet = Puppet(t, "threads 2", "set inspector /nonexistent").setup(crash=1, view=3)
     check(ends_as(t, puppet, "null") == -signal.SIGSEGV)
     t.valid_xml(puppet.stderr())
