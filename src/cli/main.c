@@ -83,7 +83,7 @@ int main(int argc, char **argv)
 
     occupy_standard_descriptors();
     signal(SIGABRT, gave_up);
-    signal(SIGPIPE, SIG_IGN); /* EPIPE is told like any other failure to write */
+    signal(SIGPIPE, SIG_IGN); /* EPIPE has an exit code like any other failure to write */
     if (argc < 2) {
         fputs(gmr__help_overview(), stderr);
         return GMR__EXIT_USAGE;

@@ -23,6 +23,8 @@ static const char *shown(const struct gmr__output *output)
 int gmr__output_failed(const struct gmr__output *output, int status)
 {
     const char *next = NULL;
+    if (status == -EPIPE)
+        return GMR__EXIT_OUTPUT; /* `| head` has seen enough */
     if (status == -ENOSPC || status == -EDQUOT)
         next = "free some space, or name another file with -o";
     else if (status == -EBADF)

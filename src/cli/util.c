@@ -55,7 +55,9 @@ void gmr__note(const char *format, ...)
 int gmr__print(const char *text)
 {
     if (fputs(text, stdout) == EOF || fflush(stdout) == EOF)
-        return gmr__fail(GMR__EXIT_OUTPUT, NULL, "can't write to standard output: %s", strerror(errno));
+        return errno == EPIPE
+                   ? GMR__EXIT_OUTPUT
+                   : gmr__fail(GMR__EXIT_OUTPUT, NULL, "can't write to standard output: %s", strerror(errno));
     return GMR__EXIT_WHOLE;
 }
 

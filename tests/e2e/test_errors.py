@@ -185,6 +185,17 @@ def a_full_disk(t):
 
 
 @suite.test
+def a_reader_that_has_seen_enough(t):
+    process = sleeper(t)
+    reading, writing = os.pipe()
+    os.close(reading)
+    for arguments in (("report", process.pid), ("help",)):
+        result = t.gmr(*arguments, stdout=writing)
+        check(result.returncode == OUTPUT and result.stderr == "", arguments, result.returncode, result.stderr)
+    os.close(writing)
+
+
+@suite.test
 def output_files(t):
     """-o makes a file of mode 0600, replaces one that was there, and names what is wrong with a path."""
     process = sleeper(t)
