@@ -5,7 +5,6 @@
  * kernel did not write (thread names, limits, open files) is absent.
  */
 #include <errno.h>
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +13,7 @@
 
 #include "capture/core.h"
 #include "cli/cli.h"
+#include "cli/options.h"
 #include "cli/output.h"
 #include "cli/walk.h"
 #include "section/analysis.h"
@@ -24,64 +24,11 @@
 #include "sys/sys.h"
 
 struct arguments {
-    const char *core, *executable, *output;
-    enum gmr_view view;
-    bool each_thread, no_lines, no_cache;
-    const char *debuginfod_urls;
-    long max_frames;
+    struct gmr__report_options shared;
+    const char *core, *executable;
 };
 
-enum {
-    OPT_EACH_THREAD = 256,
-    OPT_NO_LINES,
-    OPT_NO_CACHE,
-    OPT_MAX_FRAMES,
-    OPT_DEBUGINFOD,
-};
-
-static const struct option options[] = {
-    {"format", required_argument, NULL, 'f'},
-    {"output", required_argument, NULL, 'o'},
-    {"each-thread", no_argument, NULL, OPT_EACH_THREAD},
-    {"max-frames", required_argument, NULL, OPT_MAX_FRAMES},
-    {"no-lines", no_argument, NULL, OPT_NO_LINES},
-    {"no-cache", no_argument, NULL, OPT_NO_CACHE},
-    {"debuginfod", optional_argument, NULL, OPT_DEBUGINFOD},
-    {"help", no_argument, NULL, 'h'},
-    {NULL, 0, NULL, 0},
-};
-
-static int take_option(struct arguments *to, int option)
-{
-    switch (option) {
-    case 'f':
-        to->view = (enum gmr_view)gmr__parse_view(optarg);
-        return to->view ? 0 : gmr__fail(GMR__EXIT_USAGE, NULL, "--format takes text, json or xml, not '%s'", optarg);
-    case 'o':
-        to->output = optarg;
-        return 0;
-    case OPT_EACH_THREAD:
-        to->each_thread = true;
-        return 0;
-    case OPT_NO_LINES:
-        to->no_lines = true;
-        return 0;
-    case OPT_NO_CACHE:
-        to->no_cache = true;
-        return 0;
-    case OPT_MAX_FRAMES:
-        if (gmr__parse_number(optarg, 1, 10000000, &to->max_frames))
-            return 0;
-        return gmr__fail(GMR__EXIT_USAGE, NULL, "--max-frames takes a number from 1 to 10000000, not '%s'", optarg);
-    case OPT_DEBUGINFOD:
-        to->debuginfod_urls = optarg ? optarg : getenv("DEBUGINFOD_URLS");
-        if (to->debuginfod_urls && *to->debuginfod_urls)
-            return 0;
-        return gmr__fail(GMR__EXIT_USAGE, "--debuginfod=URL, or set DEBUGINFOD_URLS", "no debuginfod server is named");
-    default:
-        return gmr__usage("core");
-    }
-}
+static const struct option options[] = {GMR__SHARED_OPTIONS, {"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
 
 /* ------------------------------------------------------------------------------------------------ sections */
 
@@ -280,8 +227,8 @@ static int write_report(const struct arguments *arguments, const struct gmr__cor
                            .method = "core",
                            .pid = core->info.pid};
     gmr__sink_fd_init(&sink, fd, 0);
-    struct gmr_writer *w =
-        gmr__writer_init(place, gmr__writer_size(), (int)arguments->view, (int)arguments->view, &sink.sink);
+    struct gmr_writer *w = gmr__writer_init(place, gmr__writer_size(), (int)arguments->shared.view,
+                                            (int)arguments->shared.view, &sink.sink);
     struct gmr__green *green = find_green_threads(analysis);
     analysis->options.language_of = language_of;
     analysis->options.language_userdata = green;
@@ -319,16 +266,17 @@ static int report_core(const struct arguments *arguments, struct gmr__core *core
     struct gmr__output output;
     bool partial = false;
     uint64_t started_ns = gmr__now_ns();
-    int code = gmr__output_open(&output, arguments->output);
+    int code = gmr__output_open(&output, arguments->shared.output);
     if (code)
         return code;
     char cache[4096];
     struct gmr__analysis_options analysis_options = {
-        .max_frames = (uint32_t)arguments->max_frames,
-        .each_thread = arguments->each_thread,
-        .symbols = {.no_lines = arguments->no_lines,
-                    .cache_directory = arguments->no_cache ? NULL : gmr__symbol_cache_directory(cache, sizeof(cache)),
-                    .debuginfod_urls = arguments->debuginfod_urls},
+        .max_frames = arguments->shared.walk.max_frames,
+        .each_thread = arguments->shared.walk.each_thread,
+        .symbols = {.no_lines = arguments->shared.walk.no_lines,
+                    .cache_directory =
+                        arguments->shared.walk.no_cache ? NULL : gmr__symbol_cache_directory(cache, sizeof(cache)),
+                    .debuginfod_urls = arguments->shared.walk.debuginfod_urls},
     };
     analysis_options.modules = gmr__modules_new(core->snapshot);
     core->read_file_data = analysis_options.modules;
@@ -349,11 +297,12 @@ static int report_core(const struct arguments *arguments, struct gmr__core *core
 
 int gmr__cmd_core(int argc, char **argv)
 {
-    struct arguments arguments = {.view = GMR_VIEW_TEXT, .max_frames = GMR__DEFAULT_MAX_FRAMES};
+    struct arguments arguments = {.shared = {.view = GMR_VIEW_TEXT, .walk = {.max_frames = GMR__DEFAULT_MAX_FRAMES}}};
     struct gmr__core *core;
     char message[512];
-    for (int option; (option = getopt_long(argc, argv, "f:o:h", options, NULL)) != -1;) {
-        int code = option == 'h' ? gmr__command_help("core") : take_option(&arguments, option);
+    for (int option; (option = getopt_long(argc, argv, GMR__SHARED_SHORT_OPTIONS "h", options, NULL)) != -1;) {
+        int code =
+            option == 'h' ? gmr__command_help("core") : gmr__take_shared_option("core", &arguments.shared, option);
         if (code || option == 'h')
             return code;
     }

@@ -5,12 +5,12 @@
  * sections) is asked for over its control socket. Exit codes: cli.h.
  */
 #include <errno.h>
-#include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "cli/cli.h"
+#include "cli/options.h"
 #include "cli/output.h"
 #include "cli/process.h"
 #include "cli/target.h"
@@ -20,37 +20,24 @@
 #define DEFAULT_TIMEOUT_MS 30000
 
 struct arguments {
-    struct gmr__walk_options walk;
-    const char *output; /* NULL: standard output */
-    enum gmr_view view;
+    struct gmr__report_options shared;
     long timeout_ms;
 };
 
 enum {
-    OPT_SECTIONS = 256,
+    OPT_SECTIONS = GMR__OPT_OWN,
     OPT_ALL_AT_ONCE,
-    OPT_EACH_THREAD,
     OPT_GREEN,
     OPT_MAX_STACK_BYTES,
-    OPT_MAX_FRAMES,
-    OPT_NO_LINES,
-    OPT_NO_CACHE,
-    OPT_DEBUGINFOD,
     OPT_TIMEOUT,
 };
 
 static const struct option options[] = {
-    {"format", required_argument, NULL, 'f'},
-    {"output", required_argument, NULL, 'o'},
+    GMR__SHARED_OPTIONS,
     {"sections", required_argument, NULL, OPT_SECTIONS},
     {"all-at-once", no_argument, NULL, OPT_ALL_AT_ONCE},
-    {"each-thread", no_argument, NULL, OPT_EACH_THREAD},
     {"green", required_argument, NULL, OPT_GREEN},
     {"max-stack-bytes", required_argument, NULL, OPT_MAX_STACK_BYTES},
-    {"max-frames", required_argument, NULL, OPT_MAX_FRAMES},
-    {"no-lines", no_argument, NULL, OPT_NO_LINES},
-    {"no-cache", no_argument, NULL, OPT_NO_CACHE},
-    {"debuginfod", optional_argument, NULL, OPT_DEBUGINFOD},
     {"timeout", required_argument, NULL, OPT_TIMEOUT},
     {NULL, 0, NULL, 0},
 };
@@ -64,14 +51,6 @@ static int check_sections(const char *list)
     return gmr__fail(GMR__EXIT_USAGE, "see: gmr report --help", "there is no section '%.*s'", (int)bytes, unknown);
 }
 
-/* A numeric option's value, or a usage error. */
-static int number(const char *option, const char *text, long low, long high, long *value)
-{
-    if (gmr__parse_number(text, low, high, value))
-        return 0;
-    return gmr__fail(GMR__EXIT_USAGE, NULL, "--%s takes a number from %ld to %ld, not '%s'", option, low, high, text);
-}
-
 static int take_green(const char *text, struct gmr__green_filter *filter)
 {
     char problem[512];
@@ -82,51 +61,28 @@ static int take_green(const char *text, struct gmr__green_filter *filter)
 
 static int take_option(struct arguments *to, int option)
 {
+    struct gmr__walk_options *walk = &to->shared.walk;
     long value = 0;
     int status = 0;
     switch (option) {
-    case 'f':
-        to->view = (enum gmr_view)gmr__parse_view(optarg);
-        return to->view ? 0 : gmr__fail(GMR__EXIT_USAGE, NULL, "--format takes text, json or xml, not '%s'", optarg);
-    case 'o':
-        to->output = optarg;
-        return 0;
     case OPT_SECTIONS:
-        to->walk.sections = optarg;
+        walk->sections = optarg;
         return check_sections(optarg);
     case OPT_ALL_AT_ONCE:
-        to->walk.all_at_once = true;
-        return 0;
-    case OPT_EACH_THREAD:
-        to->walk.each_thread = true;
+        walk->all_at_once = true;
         return 0;
     case OPT_GREEN:
-        return take_green(optarg, &to->walk.green);
-    case OPT_NO_LINES:
-        to->walk.no_lines = true;
-        return 0;
-    case OPT_NO_CACHE:
-        to->walk.no_cache = true;
-        return 0;
-    case OPT_DEBUGINFOD:
-        to->walk.debuginfod_urls = optarg ? optarg : getenv("DEBUGINFOD_URLS");
-        if (to->walk.debuginfod_urls && *to->walk.debuginfod_urls)
-            return 0;
-        return gmr__fail(GMR__EXIT_USAGE, "--debuginfod=URL, or set DEBUGINFOD_URLS", "no debuginfod server is named");
+        return take_green(optarg, &walk->green);
     case OPT_MAX_STACK_BYTES:
-        status = number("max-stack-bytes", optarg, 4096, (long)1 << 32, &value);
-        to->walk.max_stack_bytes = (size_t)value;
-        return status;
-    case OPT_MAX_FRAMES:
-        status = number("max-frames", optarg, 1, 10000000, &value);
-        to->walk.max_frames = (uint32_t)value;
+        status = gmr__take_number("max-stack-bytes", 4096, (long)1 << 32, &value);
+        walk->max_stack_bytes = (size_t)value;
         return status;
     case OPT_TIMEOUT:
-        status = number("timeout", optarg, 1, 86400, &value);
+        status = gmr__take_number("timeout", 1, 86400, &value);
         to->timeout_ms = value * 1000;
         return status;
     default:
-        return gmr__usage("report");
+        return gmr__take_shared_option("report", &to->shared, option);
     }
 }
 
@@ -142,9 +98,10 @@ static int write_report(const struct arguments *arguments, struct gmr__walk *wal
     if (!place)
         return -ENOMEM;
     gmr__sink_fd_init(&sink, output->fd, 0); /* a pager may take its time */
-    struct gmr_writer *w =
-        gmr__writer_init(place, gmr__writer_size(), (int)arguments->view, (int)arguments->view, &sink.sink);
-    gmr__document(&doc, &arguments->walk, half, id, sizeof(id), time_text, sizeof(time_text), host, sizeof(host));
+    struct gmr_writer *w = gmr__writer_init(place, gmr__writer_size(), (int)arguments->shared.view,
+                                            (int)arguments->shared.view, &sink.sink);
+    gmr__document(&doc, &arguments->shared.walk, half, id, sizeof(id), time_text, sizeof(time_text), host,
+                  sizeof(host));
     doc.method = gmr__walk_method(walk);
     int status = gmr__doc_begin(w, &doc);
     if (status == 0)
@@ -163,12 +120,12 @@ static int report_process(const struct arguments *arguments, const struct gmr__p
     struct gmr__output output;
     struct gmr__process still;
     bool partial = false;
-    int code = gmr__output_open(&output, arguments->output);
+    int code = gmr__output_open(&output, arguments->shared.output);
     if (code)
         return code;
     uint64_t started_ns = gmr__now_ns();
-    struct gmr__walk *walk = gmr__walk_new(&arguments->walk);
-    struct gmr__target_half *half = walk ? gmr__target_half_new(&arguments->walk, arguments->view) : NULL;
+    struct gmr__walk *walk = gmr__walk_new(&arguments->shared.walk);
+    struct gmr__target_half *half = walk ? gmr__target_half_new(&arguments->shared.walk, arguments->shared.view) : NULL;
     if (!half) {
         code = gmr__fail(GMR__EXIT_FAILED, NULL, "no memory for the report");
     } else if (!gmr__walk_captured(walk) &&
@@ -190,12 +147,12 @@ static int report_process(const struct arguments *arguments, const struct gmr__p
 int gmr__cmd_report(int argc, char **argv)
 {
     struct arguments arguments = {
-        .view = GMR_VIEW_TEXT,
         .timeout_ms = DEFAULT_TIMEOUT_MS,
-        .walk = {.max_stack_bytes = GMR__DEFAULT_STACK_BYTES, .max_frames = GMR__DEFAULT_MAX_FRAMES},
+        .shared = {.view = GMR_VIEW_TEXT,
+                   .walk = {.max_stack_bytes = GMR__DEFAULT_STACK_BYTES, .max_frames = GMR__DEFAULT_MAX_FRAMES}},
     };
     struct gmr__process process;
-    for (int option; (option = getopt_long(argc, argv, "f:o:", options, NULL)) != -1;) {
+    for (int option; (option = getopt_long(argc, argv, GMR__SHARED_SHORT_OPTIONS, options, NULL)) != -1;) {
         int code = take_option(&arguments, option);
         if (code)
             return code;
@@ -207,7 +164,7 @@ int gmr__cmd_report(int argc, char **argv)
         code = gmr__process_check(&process);
     if (code)
         return code;
-    arguments.walk.pid = process.pid;
-    arguments.walk.deadline_ns = gmr__now_ns() + (uint64_t)arguments.timeout_ms * 1000000;
+    arguments.shared.walk.pid = process.pid;
+    arguments.shared.walk.deadline_ns = gmr__now_ns() + (uint64_t)arguments.timeout_ms * 1000000;
     return report_process(&arguments, &process);
 }
