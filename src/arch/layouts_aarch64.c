@@ -35,8 +35,8 @@ static const struct gmr_layout layouts[] = {
         ROW(GMR_CONTEXT_SP_SLOT, GMR_LAYOUT_NULL_RUNS, 0xa0, NO, 0xb0, 0x90, FCONTEXT, NO, "fcontext"),
     [GMR_LAYOUT_FCONTEXT_1_81] =
         ROW(GMR_CONTEXT_SP_SLOT, GMR_LAYOUT_NULL_RUNS, 0xa0, NO, 0xb0, 0x90, FCONTEXT, NO, "fcontext"),
-    [GMR_LAYOUT_ST_JMP_BUF] =
-        ROW(GMR_CONTEXT_BLOCK, GMR_LAYOUT_MANGLED | GMR_LAYOUT_BOUND, 88, 104, 0, 80, {X19_X28(0), NO}, NO, "state-threads"),
+    [GMR_LAYOUT_ST_JMP_BUF] = ROW(GMR_CONTEXT_BLOCK, GMR_LAYOUT_MANGLED | GMR_LAYOUT_BOUND, 88, 104, 0, 80,
+                                  {X19_X28(0), NO}, NO, "state-threads"),
     [GMR_LAYOUT_MINICORO] = ROW(GMR_CONTEXT_BLOCK, 0, 104, 96, 0, 80, {X19_X28(0), 88}, NO, "minicoro"),
     [GMR_LAYOUT_LIBCO] = ROW(GMR_CONTEXT_BLOCK, 0, 8, 0, 0, 96, {X19_X28(16), NO}, NO, "libco"),
     [GMR_LAYOUT_LIBMILL] = ROW(GMR_CONTEXT_BLOCK, GMR_LAYOUT_MANGLED, 88, 104, 0, 80, {X19_X28(0), NO}, NO, "libmill"),

@@ -15,7 +15,7 @@ struct gmr__call_site {
 
 struct gmr__call_sites {
     Dwarf_Off function; /* whose they are */
-    bool complete; /* every tail call of the function is listed */
+    bool complete;      /* every tail call of the function is listed */
     struct gmr__call_site *list;
     size_t count, cap;
 };
