@@ -115,6 +115,7 @@ static int copy_all(struct gmr__python *python)
 {
     python->thread_count = 0;
     read_threads(python);
+    gmr__python_read_carriers(python);
     gmr__python_walk_ends(python);
     int error = copy_from(python, 0);
     size_t known = python->green_count;
@@ -143,6 +144,8 @@ static int ahead(struct gmr__green *green, void *state)
     gmr__python_search_heap(python);
     python->rehearsing = true;
     copy_all(python);
+    gmr__python_find_carriers(python);
+    gmr__python_read_carriers(python); /* its pages */
     python->rehearsing = false;
     for (size_t i = 0; i < python->green_count; i++) {
         struct gmr__py_green *known = &python->greens[i];
@@ -214,13 +217,16 @@ static const struct gmr__py_thread *runner_of(const struct gmr__python *python, 
 {
     const struct gmr__snapshot *snapshot = gmr__green_snapshot(python->green);
     const struct gmr__py_thread *found = NULL;
+    for (size_t i = 0; i < python->thread_count; i++)
+        if (python->threads[i].current == green->address)
+            return &python->threads[i];
     for (size_t i = 0; i < python->thread_count; i++) {
         const struct gmr__thread *os = thread_by_tid(python, (uint64_t)python->threads[i].tid);
         if (!os || !(os->regs.valid >> gmr__arch_sp & 1))
             continue;
         uint64_t sp = os->regs.value[gmr__arch_sp];
         const struct gmr__map *map = gmr__snapshot_map(snapshot, sp);
-        if (map && sp < green->stack_stop && green->stack_stop <= map->end)
+        if (python->threads[i].current == 0 && map && sp < green->stack_stop && green->stack_stop <= map->end)
             return &python->threads[i];
         if (green->stack_stop == UINT64_MAX && python->thread_count == 1)
             found = &python->threads[i]; /* a main greenlet has no end of its own */

@@ -80,11 +80,17 @@ struct gmr__py_chain {
 
 struct gmr__py_thread {
     uint64_t address, pthread, native;
+    uint64_t current; /* the greenlet it runs, 0: not known */
     pid_t tid;
     struct gmr__py_chain chain;
 };
 
 #define GMR__PY_FRAME_BYTES 112 /* covers every member that the layouts name */
+/* The greenlet module's note of an OS thread: the thread's main greenlet, then the current one. */
+struct gmr__py_carrier {
+    uint64_t pthread, note;
+};
+
 #define GMR__PY_FROZEN ((uint64_t)3 << 56)
 #define GMR__PY_UNORDERED (((uint64_t)2 << 56) + ((uint64_t)1 << 38)) /* found in memory, met on no list */
 #define GMR__PY_KINDS 256
@@ -127,6 +133,8 @@ struct gmr__python {
     struct gmr__addrmap seen;  /* greenlets and tasks already in `greens` -> index + 1 */
     struct gmr__py_thread *threads;
     size_t thread_count, thread_room;
+    struct gmr__py_carrier *carriers;
+    size_t carrier_count;
     struct gmr__py_green *greens;
     size_t green_count, green_room;
     uint64_t kinds[GMR__PY_KINDS]; /* types of greenlets and tasks */
@@ -196,6 +204,8 @@ void gmr__python_read_greenlets(struct gmr__python *python, size_t first);
 void gmr__python_greenlet_stack(struct gmr__python *python, const struct gmr__py_green *green,
                                 struct gmr__green_thread *thread);
 void gmr__python_find_switch(struct gmr__python *python);
+void gmr__python_find_carriers(struct gmr__python *python); /* in the rehearsal */
+void gmr__python_read_carriers(struct gmr__python *python); /* at the stop */
 void gmr__python_read_greenlet_stacks(struct gmr__python *python, size_t first);
 
 /* python_task.c */

@@ -18,7 +18,9 @@
 #define ROOM 192
 #define MAX_SAVED (64u << 20)
 #define MAX_STACK (64u << 10) /* copied of one greenlet's C stack */
-#define AT_ONCE 1024          /* pieces of stacks that one call copies */
+#define TLS_WORDS 16
+#define MAX_TLS_BLOCKS 1024
+#define AT_ONCE 1024 /* pieces of stacks that one call copies */
 
 struct place {
     uint64_t block; /* the bytes that hold the members */
@@ -113,6 +115,63 @@ void gmr__python_read_greenlets(struct gmr__python *python, size_t first)
             continue;
         }
         read_one(python, green);
+    }
+}
+
+/* ------------------------------------------------------------------------------------------------ who runs it */
+
+static bool is_greenlet(const struct gmr__python *python, uint64_t address)
+{
+    uint64_t index;
+    return gmr__addrmap_get(&python->seen, address, &index) && python->greens[index - 1].class == GMR__PY_GREENLET;
+}
+
+/* What the words at the start of a module's block of thread-local storage point to: is one the module's note of the thread? */
+static uint64_t note_in(struct gmr__python *python, uint64_t block)
+{
+    uint64_t words[TLS_WORDS], note[2];
+    if (gmr__peek(&python->peek, block, words, sizeof(words)) != 0)
+        return 0;
+    for (int i = 0; i < TLS_WORDS; i++)
+        if (words[i] > 4096 && words[i] % 8 == 0 && gmr__peek(&python->peek, words[i], note, sizeof(note)) == 0 &&
+            is_greenlet(python, note[0]) && is_greenlet(python, note[1]))
+            return words[i];
+    return 0;
+}
+
+/*
+ * Since 1.0 the module keeps its notes in thread-local storage, whose blocks the C library has in the dynamic thread vector: on x86-64
+ * the second word of struct pthread, its length in front of it (glibc, unchanged since 2.4). Where it is not, no note is found.
+ */
+void gmr__python_find_carriers(struct gmr__python *python)
+{
+    python->carrier_count = 0;
+    python->carriers = gmr__green_alloc(python->green, (python->thread_count + 1) * sizeof(*python->carriers));
+    for (size_t i = 0; python->carriers && i < python->thread_count && !gmr__green_out_of_time(python->green); i++) {
+        uint64_t vector = 0, length = 0, block[2], note = 0, pthread = python->threads[i].pthread;
+        if (gmr__peek(&python->peek, pthread + 8, &vector, sizeof(vector)) != 0 || vector == 0 ||
+            gmr__peek(&python->peek, vector - sizeof(block), &length, sizeof(length)) != 0)
+            continue;
+        for (uint64_t m = 1; m <= length && m <= MAX_TLS_BLOCKS && note == 0; m++)
+            if (gmr__peek(&python->peek, vector + m * sizeof(block), block, sizeof(block)) == 0 && block[0] != 0 &&
+                block[0] != UINT64_MAX)
+                note = note_in(python, block[0]);
+        if (note != 0)
+            python->carriers[python->carrier_count++] = (struct gmr__py_carrier){pthread, note};
+    }
+}
+
+void gmr__python_read_carriers(struct gmr__python *python)
+{
+    for (size_t c = 0, i = 0; c < python->carrier_count; c++) {
+        /* Both are in the order of the interpreter's threads, most of which are still there. */
+        size_t from = i;
+        while (i < python->thread_count && python->threads[i].pthread != python->carriers[c].pthread)
+            i++;
+        if (i == python->thread_count)
+            i = from;
+        else
+            gmr__python_read(python, python->carriers[c].note + 8, &python->threads[i].current, 8);
     }
 }
 

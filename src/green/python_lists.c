@@ -67,13 +67,15 @@ static uint64_t order_of(int generation, size_t interpreter)
     return ((uint64_t)generation << 56) + ((uint64_t)interpreter << 40) + 1;
 }
 
-/* Onwards from head. false: it did not lead back to it. marking: remembers some of those that stand next to each other. */
+/* Onwards from head. false: it led neither back to it nor to what stands last (an object may be just about to be put behind that). marking: remembers some of those that stand next to each other. */
 static bool walk_list(struct gmr__python *python, struct gmr__peek *peek, uint64_t head, uint64_t order, bool marking)
 {
     uint64_t at = unflagged(gmr__peek_word(peek, head)), mark = 0;
+    uint64_t last = unflagged(gmr__peek_word(peek, head + 8));
+    bool met_last = false;
     for (uint32_t steps = 1, mark_at = 1; at != head; steps++) {
         if (at == 0 || at == mark || steps > MAX_OBJECTS)
-            return false;
+            return met_last;
         if (steps % 1024 == 0 && gmr__green_out_of_time(python->green))
             return false;
         if (steps >= mark_at * 2) {
@@ -82,7 +84,8 @@ static bool walk_list(struct gmr__python *python, struct gmr__peek *peek, uint64
         }
         uint64_t words[4]; /* next, prev, reference count, type */
         if (gmr__peek(peek, at, words, sizeof(words)) != 0)
-            return false;
+            return met_last;
+        met_last |= at == last;
         gmr__python_meet(python, at + HEAD_BYTES, words[3], order++);
         if (marking && steps % MARKS < 2 * MARKS_IN_ROW)
             gmr__addrmap_put(&python->marks, at, unflagged(words[0]));

@@ -38,7 +38,8 @@ def compare(truth, stacks):
     threads = {str(s.tid): plain(s.frames) for s in stacks if s.tid}
     for tid, frames in truth["threads"].items():
         check(threads.get(tid) == frames, f"OS thread {tid}:", threads.get(tid), "is not", frames)
-    greenlets = [plain(s.frames) or None for s in stacks if s.kind == "greenlet"]
+    # Python knows no frames of the one that runs, gmr shows those of its OS thread.
+    greenlets = [None if s.fields["state"] == "2" else plain(s.frames) or None for s in stacks if s.kind == "greenlet"]
     check(greenlets == truth["greenlets"], "greenlets:", greenlets, "are not", truth["greenlets"])
     tasks = {s.fields["name"]: s for s in stacks if s.kind == "asyncio task"}
     for name, functions, wait in (("first", ["innermost", "middle", "outer"], "Future"),

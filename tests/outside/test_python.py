@@ -46,6 +46,31 @@ def green_threads_that_come_and_go_leave_the_others_whole(t):
         check([s for s in greens if s.frames[-1][0] == "spawner" or "spawner" in [f[0] for f in s.frames]], "no spawner")
 
 
+THREADS = """
+import greenlet, threading, time
+def say():
+    print(threading.get_native_id(), id(greenlet.getcurrent()), flush=True)
+    time.sleep(3600)
+def in_thread():
+    main = greenlet.getcurrent()
+    greenlet.greenlet(main.switch).switch()
+    say()
+for _ in range(3):
+    threading.Thread(target=in_thread, daemon=True).start()
+greenlet.greenlet(say).switch()
+"""
+
+
+@suite.test
+def a_running_greenlet_names_its_os_thread(t):
+    process = t.spawn(["/usr/bin/python3", "-c", THREADS])
+    t.wait(lambda: process.stdout_text().count("\n") == 4, "its threads", alive=process)
+    expected = {hex(int(line.split()[1])): int(line.split()[0]) for line in process.stdout_text().splitlines()}
+    document = t.report(process.pid)
+    running = {g["address"]: g.get("thread") for g in document["green_threads"] if g["state"] == "running"}
+    check(running == expected, running, "is not", expected)
+
+
 @suite.test
 def a_core_file_has_the_same_greenlets_and_tasks(t):
     if not shutil.which("gcore"):
