@@ -115,13 +115,22 @@ static size_t read_batch(struct gmr__green *green, struct gmr__green_piece *piec
     return n;
 }
 
+/* What is there from its start: a mapping's last page may be in its file in part only. */
+static void read_from_core(struct gmr__green *green, struct gmr__green_piece *piece)
+{
+    piece->got = 0;
+    for (uint32_t step = piece->bytes; step > 0; step = step > 65536 ? 65536 : step > 4096 ? 4096 : step / 8)
+        while (piece->bytes - piece->got >= step &&
+               gmr__green_read(green, piece->address + piece->got, (char *)piece->to + piece->got, step) == 0)
+            piece->got += step;
+}
+
 void gmr__green_read_many(struct gmr__green *green, struct gmr__green_piece *pieces, size_t count)
 {
     unsigned stuck = 0;
     for (size_t done = 0; done < count;) {
         if (!green->read_pid) {
-            struct gmr__green_piece *piece = &pieces[done++];
-            piece->got = gmr__green_read(green, piece->address, piece->to, piece->bytes) == 0 ? piece->bytes : 0;
+            read_from_core(green, &pieces[done++]);
             continue;
         }
         size_t settled = read_batch(green, pieces + done, count - done);

@@ -2,15 +2,18 @@
  * green/scan.c - the source of green threads that were discovered rather than told of.
  *
  * Inspector only. `ahead` scans memory twice while the target runs: for words that are return addresses behind a switch, and for words that
- * are the saved stack pointers those would belong to. A return address that stayed behind in dead stack has nobody who keeps its stack
- * pointer; what is left is checked again at the stop, where the owner's word may have moved on to a new value. Words in the
- * dead part of an OS thread's stack own nothing. Results are marked "discovered".
+ * are the saved stack pointers those would belong to; and again, since one that runs at that moment is owned by nobody. A return
+ * address that stayed behind in dead stack has nobody who keeps its stack pointer; what is left is checked again at the stop, where the owner's
+ * word may have moved on to a new value. In the middle of a switch the owner is a register. Words in the dead part of an OS
+ * thread's stack own nothing. An OS thread whose stack pointer is not in its own stack runs one. Results are marked "discovered".
  */
 #include "green/scan.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "sys/sys.h"
 
 #define MAX_CANDIDATES 4000000u
 #define OWN_STACK 8192u /* an owner this little below S stands in the dead part of the same stack */
@@ -20,6 +23,11 @@
 #define ROUND 512
 #define CONTEXT_BYTES 80 /* from S: all that the routines push */
 #define UCONTEXT_BYTES 176
+#define ROUNDS 3
+#define SHORT_NS 300000000u /* a search that took less is worth another one */
+#define NEAR_PAGES 64       /* an OS thread this near to where contexts were seen may be on one's stack */
+#define STACK_WORDS 16
+#define MAX_PAGES 4096
 
 static int find(struct gmr__green *green, void **state)
 {
@@ -29,6 +37,7 @@ static int find(struct gmr__green *green, void **state)
     scan->green = green;
     gmr__addrmap_init(&scan->by_context, MAX_CANDIDATES);
     gmr__addrmap_init(&scan->pages, MAX_CANDIDATES);
+    gmr__addrmap_init(&scan->owned, MAX_CANDIDATES);
     *state = scan;
     return gmr__scan_find_sites(scan) ? 1 : 0;
 }
@@ -59,6 +68,7 @@ static bool add_context(struct gmr__scan *scan, uint64_t context, uint64_t routi
         scan->context_low = context;
     if (context > scan->context_high)
         scan->context_high = context;
+    scan->kind = scan->routines[routine - 1].kind;
     return gmr__addrmap_put(&scan->by_context, context, routine) && gmr__addrmap_put(&scan->pages, context >> 12, 1);
 }
 
@@ -84,7 +94,8 @@ static void see_owners(void *userdata, uint64_t address, const uint64_t *words, 
         uint64_t owner = address + i * 8, word = words[i];
         if (word - low > span || word % 8 != 0 || word - owner < OWN_STACK ||
             !gmr__addrmap_get(&scan->pages, word >> 12, NULL) ||
-            (gmr__addrmap_get(&scan->pages, owner >> 12, NULL) && !gmr__addrmap_get(&scan->by_context, word, NULL)))
+            (gmr__addrmap_get(&scan->pages, owner >> 12, NULL) && !gmr__addrmap_get(&scan->by_context, word, NULL)) ||
+            gmr__addrmap_get(&scan->owned, owner, NULL))
             continue;
         uint64_t *grown = more_room(scan->owners, scan->owner_count, &scan->owner_room, sizeof(*scan->owners));
         if (!grown) {
@@ -92,6 +103,7 @@ static void see_owners(void *userdata, uint64_t address, const uint64_t *words, 
             return;
         }
         scan->owners = grown;
+        gmr__addrmap_put(&scan->owned, owner, 1);
         scan->owners[scan->owner_count++] = owner;
     }
 }
@@ -99,9 +111,14 @@ static void see_owners(void *userdata, uint64_t address, const uint64_t *words, 
 static int ahead(struct gmr__green *green, void *state)
 {
     struct gmr__scan *scan = state;
-    if (!gmr__scan_memory(green, NULL, see_sites, scan) ||
-        (scan->by_context.used > 0 && !gmr__scan_memory(green, NULL, see_owners, scan)))
+    uint64_t began = gmr__now_ns();
+    bool whole = gmr__scan_memory(green, NULL, see_sites, scan) &&
+                 (scan->by_context.used == 0 || gmr__scan_memory(green, NULL, see_owners, scan));
+    scan->rounds++;
+    if (!whole && scan->rounds == 1)
         gmr__green_note(green, "memory could not be scanned to its end in time: green threads may be missing");
+    if (whole && scan->by_context.used > 0 && scan->rounds < ROUNDS && gmr__now_ns() - began < SHORT_NS)
+        return 1;
     if (scan->cut)
         gmr__green_note(green, "there are more traces of green threads than can be looked at");
     return 0;
@@ -124,10 +141,37 @@ static bool in_dead_stack(struct gmr__green *green, uint64_t address)
     return false;
 }
 
+/* At the end of a switch both are the same: what the OS thread runs and what is saved. */
+static bool is_running(struct gmr__green *green, uint64_t context)
+{
+    size_t count;
+    const struct gmr__thread *threads = gmr__green_stopped(green, &count);
+    for (size_t i = 0; i < count; i++) {
+        uint64_t sp = threads[i].regs.value[gmr__arch_sp];
+        if (threads[i].regs.valid >> gmr__arch_sp & 1 && context + CONTEXT_BYTES >= sp && context <= sp + CONTEXT_BYTES)
+            return true;
+    }
+    return false;
+}
+
 static bool is_writable(struct gmr__green *green, uint64_t address)
 {
     const struct gmr__map *map = gmr__snapshot_map(gmr__green_snapshot(green), address);
     return map && map->write;
+}
+
+/* On a stack that is not the OS thread's own: the leader's is [stack], a thread library's ends with its control block, where the copy does. */
+static bool is_on_foreign_stack(struct gmr__scan *scan, const struct gmr__thread *thread, uint64_t sp)
+{
+    const struct gmr__snapshot *snapshot = gmr__green_snapshot(scan->green);
+    const struct gmr__map *map = gmr__snapshot_map(snapshot, sp);
+    if (!map || !map->write || strcmp(map->path, "[stack]") == 0 ||
+        (thread->tid != snapshot->pid && thread->stack.address + thread->stack.bytes != map->end))
+        return false;
+    for (uint64_t page = sp >> 12, i = 0; i < NEAR_PAGES; i++)
+        if (gmr__addrmap_get(&scan->pages, page + i, NULL))
+            return true;
+    return false;
 }
 
 static void set_register(struct gmr__regs *regs, unsigned number, const unsigned char *from)
@@ -149,6 +193,9 @@ static void emit_pushed(struct gmr__scan *scan, const struct gmr__scan_routine *
         set_register(&thread.regs, order[i], bytes + first + i * 8);
     thread.regs.value[7] = context + routine->pc_offset + 8;
     thread.regs.valid |= 1u << 7;
+    const struct gmr__map *map = gmr__snapshot_map(gmr__green_snapshot(scan->green), context);
+    if (map && strcmp(map->path, "[stack]") == 0)
+        thread.name = "leader"; /* what the OS thread did before it switched to the one that runs */
     gmr__green_emit(scan->green, &thread);
 }
 
@@ -175,25 +222,113 @@ static void check_contexts(struct gmr__scan *scan, const uint64_t *owners, const
         }
 }
 
+/* What is being switched to, or was switched from a moment ago, may be known to registers and the top of the stack alone. */
+static void check_in_flight(struct gmr__scan *scan, const struct gmr__thread *thread, struct gmr__addrmap *done)
+{
+    uint64_t contexts[GMR__MAX_REGS + STACK_WORDS], owners[GMR__MAX_REGS + STACK_WORDS], top[STACK_WORDS];
+    uint64_t sp = thread->regs.value[gmr__arch_sp];
+    size_t count = 0, all = 0;
+    for (unsigned i = 0; i < GMR__MAX_REGS; i++)
+        if (thread->regs.valid >> i & 1 && i != gmr__arch_sp)
+            contexts[all++] = thread->regs.value[i];
+    if (gmr__green_read(scan->green, sp, top, sizeof(top)) == 0)
+        for (unsigned i = 0; i < STACK_WORDS; i++)
+            contexts[all++] = top[i];
+    for (size_t i = 0; i < all; i++) {
+        uint64_t context = contexts[i];
+        if (context % 8 != 0 || !gmr__addrmap_get(&scan->pages, context >> 12, NULL) ||
+            gmr__addrmap_get(done, context, NULL) || is_running(scan->green, context) ||
+            !is_writable(scan->green, context) || in_dead_stack(scan->green, context) ||
+            gmr__green_known(scan->green, context))
+            continue;
+        gmr__addrmap_put(done, context, 1);
+        owners[count] = context;
+        contexts[count++] = context;
+    }
+    check_contexts(scan, owners, contexts, count);
+}
+
+/* One that runs has the registers of its OS thread. */
+static void check_threads(struct gmr__scan *scan, struct gmr__addrmap *done)
+{
+    size_t count;
+    const struct gmr__thread *threads = gmr__green_stopped(scan->green, &count);
+    for (size_t i = 0; i < count && scan->by_context.used > 0; i++) {
+        const struct gmr__thread *thread = &threads[i];
+        uint64_t sp = thread->regs.value[gmr__arch_sp];
+        if (!(thread->regs.valid >> gmr__arch_sp & 1))
+            continue;
+        check_in_flight(scan, thread, done);
+        if (!is_on_foreign_stack(scan, thread, sp) || gmr__green_known(scan->green, sp))
+            continue;
+        struct gmr__green_thread running = {.kind = scan->kind,
+                                            .address = sp,
+                                            .state = GMR__GREEN_RUNNING,
+                                            .discovered = true,
+                                            .carrier = thread->tid,
+                                            .regs = thread->regs,
+                                            .activation = true};
+        gmr__green_emit(scan->green, &running);
+    }
+}
+
+static void check_words(struct gmr__scan *scan, const uint64_t *owners, const uint64_t *words, size_t count,
+                        struct gmr__addrmap *done)
+{
+    uint64_t whose[ROUND], contexts[ROUND];
+    size_t left = 0;
+    for (size_t i = 0; i < count; i++)
+        if (words[i] % 8 == 0 &&
+            words[i] - scan->context_low + PAGE <= scan->context_high - scan->context_low + 2 * PAGE &&
+            !gmr__addrmap_get(done, words[i], NULL) && is_writable(scan->green, words[i]) &&
+            !in_dead_stack(scan->green, owners[i]) && !in_dead_stack(scan->green, words[i]) &&
+            !is_running(scan->green, words[i]) && !gmr__green_known(scan->green, words[i])) {
+            gmr__addrmap_put(done, words[i], 1);
+            contexts[left] = words[i];
+            whose[left++] = owners[i];
+        }
+    check_contexts(scan, whose, contexts, left);
+}
+
 static void check_owners(struct gmr__scan *scan, const uint64_t *owners, size_t count, struct gmr__addrmap *done)
 {
-    uint64_t words[ROUND], whose[ROUND], contexts[ROUND];
+    uint64_t words[ROUND], whose[ROUND];
     struct gmr__green_piece pieces[ROUND];
     size_t left = 0;
     for (size_t i = 0; i < count; i++)
         pieces[i] = (struct gmr__green_piece){.address = owners[i], .to = &words[i], .bytes = 8};
     gmr__green_read_many(scan->green, pieces, count);
     for (size_t i = 0; i < count; i++)
-        if (pieces[i].got == 8 && words[i] % 8 == 0 &&
-            words[i] - scan->context_low + PAGE <= scan->context_high - scan->context_low + 2 * PAGE &&
-            !gmr__addrmap_get(done, words[i], NULL) && is_writable(scan->green, words[i]) &&
-            !in_dead_stack(scan->green, owners[i]) && !in_dead_stack(scan->green, words[i]) &&
-            !gmr__green_known(scan->green, words[i])) {
-            gmr__addrmap_put(done, words[i], 1);
-            contexts[left] = words[i];
+        if (pieces[i].got == 8) {
+            words[left] = words[i];
             whose[left++] = owners[i];
         }
-    check_contexts(scan, whose, contexts, left);
+    check_words(scan, whose, words, left, done);
+}
+
+/*
+ * One that ran during all searches, since the program got no processor meanwhile, has an owner that nobody has seen: likely beside the
+ * others' owners, in the array or on the heap page that they are in. These pages are read whole; seen: which.
+ */
+static void check_pages(struct gmr__scan *scan, struct gmr__addrmap *seen, struct gmr__addrmap *done)
+{
+    for (size_t i = 0; i < scan->owner_count && seen->used < MAX_PAGES; i++) {
+        uint64_t words[PAGE / 8], owners[PAGE / 8], page = scan->owners[i] & ~(uint64_t)(PAGE - 1);
+        size_t count = 0;
+        if (gmr__addrmap_get(seen, page, NULL) || gmr__addrmap_get(&scan->pages, page >> 12, NULL))
+            continue;
+        if (gmr__green_out_of_time(scan->green))
+            return;
+        if (gmr__green_read(scan->green, page, words, sizeof(words)) != 0)
+            continue;
+        gmr__addrmap_put(seen, page, 1);
+        for (size_t k = 0; k < PAGE / 8; k++)
+            if (gmr__addrmap_get(&scan->pages, words[k] >> 12, NULL)) {
+                owners[count] = page + k * 8;
+                words[count++] = words[k];
+            }
+        check_words(scan, owners, words, count, done);
+    }
 }
 
 /* A ucontext_t: its stack pointer is inside the stack that it names, and swapcontext's return address still stands below. */
@@ -240,18 +375,37 @@ static void check_ucontext(struct gmr__scan *scan, const struct gmr__scan_candid
     gmr__green_emit(scan->green, &thread);
 }
 
+static void check_others(struct gmr__scan *scan, const struct gmr__addrmap *seen, struct gmr__addrmap *done)
+{
+    uint64_t owners[ROUND];
+    size_t count = 0;
+    for (size_t i = 0; i < scan->owner_count && !gmr__green_out_of_time(scan->green); i++) {
+        if (gmr__addrmap_get(seen, scan->owners[i] & ~(uint64_t)(PAGE - 1), NULL))
+            continue;
+        owners[count++] = scan->owners[i];
+        if (count == ROUND) {
+            check_owners(scan, owners, count, done);
+            count = 0;
+        }
+    }
+    check_owners(scan, owners, count, done);
+}
+
 static int collect(struct gmr__green *green, void *state)
 {
     struct gmr__scan *scan = state;
-    struct gmr__addrmap done;
+    struct gmr__addrmap done, seen;
     gmr__addrmap_init(&done, MAX_CANDIDATES);
+    gmr__addrmap_init(&seen, MAX_PAGES * 2);
     for (size_t i = 0; i < scan->count && !gmr__green_out_of_time(green); i++)
         check_ucontext(scan, &scan->candidates[i], &done);
-    for (size_t i = 0; i < scan->owner_count && !gmr__green_out_of_time(green); i += ROUND)
-        check_owners(scan, scan->owners + i, scan->owner_count - i < ROUND ? scan->owner_count - i : ROUND, &done);
+    check_threads(scan, &done);
+    check_pages(scan, &seen, &done);
+    check_others(scan, &seen, &done);
     if (gmr__green_out_of_time(green))
         gmr__green_note(green, "the time for the stop was used up before all that was discovered was checked");
     gmr__addrmap_free(&done);
+    gmr__addrmap_free(&seen);
     return 0;
 }
 
@@ -263,6 +417,7 @@ static void release(void *state)
     gmr__addrmap_free(&scan->sites);
     gmr__addrmap_free(&scan->by_context);
     gmr__addrmap_free(&scan->pages);
+    gmr__addrmap_free(&scan->owned);
     free(scan->candidates);
     free(scan->owners);
     free(scan);

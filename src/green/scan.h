@@ -26,7 +26,7 @@ struct gmr__scan_routine {
     uint64_t address;
     uint32_t pc_offset; /* of the return address from S, or in the ucontext_t; 0: not understood */
 };
-#define GMR__SCAN_ROUTINES 4
+#define GMR__SCAN_ROUTINES 5
 
 struct gmr__scan_candidate {
     uint64_t context; /* the ucontext_t */
@@ -45,6 +45,9 @@ struct gmr__scan {
     uint64_t context_low, context_high;
     uint64_t *owners; /* addresses of words that hold an S, or point where one was */
     size_t owner_count, owner_room;
+    struct gmr__addrmap owned; /* the same, to take each once */
+    unsigned rounds;
+    const char *kind; /* of one that runs */
     bool cut;
 };
 

@@ -88,7 +88,9 @@ bool gmr__scan_memory(struct gmr__green *green, bool (*wanted)(void *userdata, c
     const struct gmr__snapshot *snapshot = gmr__green_snapshot(green);
     char path[64];
     snprintf(path, sizeof(path), "/proc/%d/pagemap", (int)snapshot->pid);
-    struct walk walk = {.green = green, .see = see, .userdata = userdata, .pagemap = gmr__open(path, O_RDONLY)};
+    bool core = snapshot->method && strcmp(snapshot->method, "core") == 0; /* its pid may be somebody else's by now */
+    struct walk walk = {
+        .green = green, .see = see, .userdata = userdata, .pagemap = core ? -1 : gmr__open(path, O_RDONLY)};
     walk.buffer = malloc(PIECE);
     walk.entries = malloc(ENTRIES * sizeof(*walk.entries));
     bool whole = walk.buffer && walk.entries;

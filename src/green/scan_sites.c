@@ -2,8 +2,8 @@
  * green/scan_sites.c - the return addresses behind calls of known switch routines.
  *
  * Inspector only, target running. A routine is found by its symbol; its callers by decoding: calls with a 32-bit distance to it or to a stub
- * that jumps through a slot holding its address, and calls through such a slot. Only modules that name the routine are looked
- * at. x86-64: on other machines nothing is found.
+ * that jumps through a slot holding its address, and calls through such a slot. A function that ends with a jump to one is one,
+ * too. Only modules that name the routine are looked at. x86-64: on other machines nothing is found.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -14,11 +14,15 @@
 #define MAX_TEXT ((uint64_t)256 << 20)
 #define MAX_NAMES ((uint64_t)16 << 20)
 #define MAX_SITES 65536
+#define MAX_FUNCTION 4096u
+#define MAX_TAIL_JUMPS 64
+#define MAX_DEPTH 4 /* functions that jump to functions that jump */
 
 static const struct gmr__scan_routine table[GMR__SCAN_ROUTINES] = {
     {.name = "jump_fcontext", .kind = "Boost.Context fiber", .form = GMR__SCAN_FCONTEXT},
     {.name = "ontop_fcontext", .kind = "Boost.Context fiber", .form = GMR__SCAN_FCONTEXT},
     {.name = "coro_transfer", .kind = "libcoro coroutine", .form = GMR__SCAN_CORO},
+    {.name = "coroutine_transfer", .kind = "Ruby fiber", .form = GMR__SCAN_CORO},
     {.name = "swapcontext", .kind = "ucontext", .form = GMR__SCAN_UCONTEXT},
 };
 
@@ -106,6 +110,36 @@ static void find_calls(struct text *text)
     }
 }
 
+/* Where the function begins that has its jump at `at`: what is called by its address, as near in front of it as may be. */
+static size_t function_around(const struct text *text, size_t at)
+{
+    size_t best = SIZE_MAX;
+    for (size_t i = 0; i + 5 <= text->bytes; i++) {
+        if (text->code[i] != 0xe8)
+            continue;
+        uint64_t target = target_of(text, i, 5) - text->address;
+        if (target <= at && at - target < MAX_FUNCTION && (best == SIZE_MAX || target > best))
+            best = (size_t)target;
+    }
+    return best;
+}
+
+/* Jumps out of a function to a routine: its stack is then as it was called, so its callers' return addresses are sites. */
+static bool find_tail_jumps(struct text *text)
+{
+    bool found = false;
+    uint64_t routine;
+    for (size_t i = 0, count = 0; i + 5 <= text->bytes && count < MAX_TAIL_JUMPS; i++) {
+        if (text->code[i] != 0xe9 || !gmr__addrmap_get(&text->targets, target_of(text, i, 5), &routine))
+            continue;
+        count++;
+        size_t function = function_around(text, i);
+        if (function != SIZE_MAX && !gmr__addrmap_get(&text->targets, text->address + function, NULL))
+            found |= gmr__addrmap_put(&text->targets, text->address + function, routine);
+    }
+    return found;
+}
+
 static void see_text(struct text *text, const struct gmr__map *map)
 {
     uint64_t bytes = map->end - map->start;
@@ -118,6 +152,8 @@ static void see_text(struct text *text, const struct gmr__map *map)
     text->code = code;
     text->bytes = piece.got;
     find_stubs(text);
+    for (int depth = 0; depth < MAX_DEPTH && find_tail_jumps(text); depth++)
+        continue;
     find_calls(text);
     free(code);
 }

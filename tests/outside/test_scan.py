@@ -1,4 +1,5 @@
 """Fibers discovered in memory: exactly those that there are, in programs that know nothing of gmr."""
+import json
 import shutil
 import subprocess
 
@@ -44,15 +45,107 @@ def a_thousand_fibers_after_two_hundred_thousand_switches(t):
         process.stop()
 
 
+def whole_scan(t, process):
+    """What was found while the process switches; again when the stop's time did not last, as it may not on a loaded machine."""
+    def scan():
+        stacks, notes = run(t, process.pid, "scan")
+        check(notes == "" or "the time for the stop was used up" in notes, notes)
+        return None if notes else stacks
+    return t.wait(scan, "a scan within the stop's time")
+
+
 @suite.test
 def fibers_that_go_on_switching(t):
     program = build(t, "fibers.cpp", "-lboost_context")
     process = start(t, program, 1000, 200000, "go")
-    for _ in range(5):
-        stacks, notes = run(t, process.pid, "scan")
-        check(notes == "", notes)
-        # One may have run while the memory was searched, before the stop, and another one at the stop.
-        check(len(stacks) in (998, 999, 1000), len(stacks))
+    for _ in range(10):
+        stacks = [s for s in whole_scan(t, process) if s.fields["name"] != "leader"]
+        running = [s for s in stacks if s.fields["state"] == "2"]
+        check(len(stacks) == 1000 and len(running) <= 1, len(stacks), len(running))
+
+
+@suite.test
+def a_function_that_jumps_to_the_switch_is_one(t):
+    program = build(t, "fibers_jump.cpp", "-lboost_context")
+    stacks, notes = run(t, start(t, program, 100).pid, "scan")
+    check(notes == "" and len(stacks) == 100, len(stacks), notes)
+
+
+def interpreted(t, name, script, *command):
+    """An interpreter of Debian's with fibers of its own, 50 of them suspended."""
+    if not shutil.which(command[0]):
+        raise Skip(f"there is no {command[0]}")
+    (t.tmp / name).write_text(script)
+    process = t.spawn([*command, name])
+    t.wait(lambda: "ready" in process.stdout_text(), "the fibers to stand", alive=process)
+    t.wait(lambda: sleeps(process.pid), "the program to sleep")
+    return t.report(process.pid)
+
+
+def check_interpreted(document, kind, outermost):
+    green = document["green_threads"]
+    check(len(green) == 50 and {x["kind"] for x in green} == {kind}, len(green), green[:2])
+    for thread in green:
+        check(thread["discovered"] is True and thread["state"] == "suspended", thread)
+        functions = [frame.get("function") for frame in document["stacks"][thread["stack"]]["frames"]]
+        check(len(functions) > 5 and (outermost is None or outermost in functions), functions)
+
+
+@suite.test
+def fibers_of_ruby(t):
+    document = interpreted(t, "fibers.rb", """
+def deep(n) n > 0 ? deep(n - 1) : Fiber.yield end
+$fibers = (1..50).map { |i| Fiber.new { loop { deep(i % 7) } } }
+$fibers.each(&:resume)
+2000.times { $fibers.sample.resume }
+puts 'ready'; $stdout.flush
+sleep
+""", "ruby")
+    check_interpreted(document, "Ruby fiber", "rb_vm_exec")
+
+
+@suite.test
+def fibers_of_php(t):
+    document = interpreted(t, "fibers.php", """<?php
+function deep($n) { return $n > 0 ? deep($n - 1) : Fiber::suspend(); }
+$fibers = [];
+for ($i = 0; $i < 50; $i++) { $f = new Fiber(function () use ($i) { while (true) deep($i % 7); }); $f->start(); $fibers[] = $f; }
+for ($i = 0; $i < 2000; $i++) $fibers[rand(0, 49)]->resume();
+echo "ready\n";
+while (true) sleep(1000);
+""", "php")
+    check_interpreted(document, "Boost.Context fiber", "zend_call_function")
+
+
+@suite.test
+def coroutines_of_perl(t):
+    """Coro gives a C stack only to those that are in C: here in a sort's comparison."""
+    if subprocess.run(["perl", "-MCoro", "-e", "1"], capture_output=True, check=False).returncode != 0:
+        raise Skip("there is no Coro (libcoro-perl)")
+    document = interpreted(t, "fibers.pl", """
+use Coro;
+my @all = map { async { my @x = sort { Coro::schedule; $a <=> $b } 1, 2; } } 1 .. 50;
+cede for 1 .. 3;
+$| = 1; print "ready\n";
+sleep 10000;
+""", "perl")
+    green = [x for x in document["green_threads"] if "Perl_pp_sort" in
+             [frame.get("function") for frame in document["stacks"][x["stack"]]["frames"]]]
+    check(len(green) == 50 and {x["kind"] for x in document["green_threads"]} == {"libcoro coroutine"}, len(green),
+          len(document["green_threads"]))
+
+
+@suite.test
+def from_a_core_file(t):
+    if not shutil.which("gcore"):
+        raise Skip("there is no gcore (gdb)")
+    process = start(t, build(t, "fibers.cpp", "-lboost_context"), 300, 5000)
+    result = subprocess.run(["gcore", "-o", t.tmp / "core", str(process.pid)], capture_output=True, text=True, timeout=120,
+                            check=False, stdin=subprocess.DEVNULL)
+    check(result.returncode == 0, result.stdout, result.stderr)
+    process.stop()
+    document = json.loads(t.gmr("core", t.tmp / f"core.{process.pid}", "--format", "json").stdout)
+    check(len(document["green_threads"]) == 300, len(document["green_threads"]))
 
 
 @suite.test
