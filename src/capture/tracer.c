@@ -159,12 +159,16 @@ static bool any_starved(struct gmr__tracer *tracer)
 static void wait_for_late(struct gmr__tracer *tracer)
 {
     uint64_t now = gmr__tracer_now_ns(), deadline = now + tracer->thread_deadline_ns, last = now + LATE_PATIENCE_NS;
+    size_t before = tracer->late;
     while (tracer->late && now < deadline) {
         serve_late(tracer, 0); /* the ticking timer ends the wait */
         tracer->state->progress++;
         now = gmr__tracer_now_ns();
-        if (now >= deadline && now < last && tracer->late && any_starved(tracer))
+        if (now < deadline || now >= last || !tracer->late)
+            continue;
+        if (tracer->late < before || any_starved(tracer))
             deadline = now + tracer->thread_deadline_ns;
+        before = tracer->late;
     }
 }
 

@@ -74,6 +74,22 @@ def no_system_call_fails_when_all_threads_stop_at_once(t):
 
 
 @suite.test
+def threads_that_wait_for_a_processor_are_waited_for(t):
+    """Let go before they stood, their calls would return EINTR."""
+    processor = str(min(os.sched_getaffinity(0)))
+    t.spawn(["taskset", "-c", processor, "/usr/bin/python3", "-c", "while True: pass"])
+    holds = t.spawn(["taskset", "-c", processor, "nice", "-n", "10", t.build("tests/engine/holds")], stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE)
+    check(holds.popen.stdout.readline().startswith(b"ready"), "holds did not start")
+    t.wait(lambda: sleeping(holds.pid), "every thread to wait in its call", alive=holds)
+    result = probe(t, "capture", holds.pid, 40, "deadline=1")
+    check(result["missing"] == 0, "stacks are missing:", result["missing"], "of", result["missing"] + result["whole"])
+    calls = json.loads(finish(holds))
+    ended = {name: counts for name, counts in calls.items() if counts[0] or counts[1]}
+    check(not ended, "calls that came back, [EINTR, ended, errno]:", ended)
+
+
+@suite.test
 def queued_signals_all_arrive_with_their_payloads(t):
     target = start(t, "signals", "queued", "10000")
     with Capturing(t, target.pid) as capturing:
