@@ -273,6 +273,7 @@ static void join_states(struct job *job)
         if (job->state->live_tid == job->snapshot->pid)
             job->state->live_tid = state->live_tid;
         job->state->maps_stale |= state->maps_stale;
+        job->state->unlisted |= state->unlisted;
         job->state->unstable |= state->unstable;
         job->state->out_of_memory |= state->out_of_memory;
         job->state->exhausted |= state->exhausted;
@@ -344,6 +345,8 @@ static const char *problem_of(struct job *job, bool hung)
         return "gmr ran out of memory for the copy; a lower limit of bytes for each stack helps";
     if (state->exhausted)
         return "not every thread was reached before the deadline; a later deadline helps";
+    if (state->unlisted)
+        return "its threads could not all be listed: some are missing";
     if (state->unstable)
         return "threads came and went faster than they could be listed: some are missing";
     if (state->maps_error && !snapshot->map_count)

@@ -38,7 +38,7 @@ bool gmr__stop_ask(struct gmr__tracer *tracer, size_t index)
         int error = errno;
         struct gmr__proc_stat stat;
         if (error == ESRCH || gmr__proc_stat(tracer->proc, tracer->snapshot->pid, thread->tid, &stat) < 0)
-            return fail(thread, "this thread ended meanwhile");
+            return gmr__task_ended(thread);
         thread->state = stat.state;
         if (gmr__task_hopeless(thread, stat.flags))
             return false;
@@ -48,7 +48,7 @@ bool gmr__stop_ask(struct gmr__tracer *tracer, size_t index)
         return fail(thread, tracer->state->denied);
     }
     if (ptrace(PTRACE_INTERRUPT, thread->tid, NULL, NULL) != 0)
-        return fail(thread, "this thread ended meanwhile");
+        return gmr__task_ended(thread);
     return true;
 }
 
@@ -230,7 +230,7 @@ void gmr__stop_copy(struct gmr__tracer *tracer, size_t index)
     struct gmr__thread *thread = &tracer->state->threads[index];
     struct gmr__stopped stopped;
     if (gmr__arch_stopped(thread->tid, &stopped) != 0) {
-        fail(thread, "this thread ended meanwhile");
+        gmr__task_ended(thread);
         return;
     }
     thread->quality = GMR__THREAD_WHOLE;

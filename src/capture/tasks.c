@@ -51,6 +51,14 @@ bool gmr__task_hopeless(struct gmr__thread *thread, uint32_t flags)
     return true;
 }
 
+bool gmr__task_ended(struct gmr__thread *thread)
+{
+    thread->quality = GMR__THREAD_NO_STACK;
+    thread->reason = "this thread ended meanwhile";
+    thread->ended = true;
+    return false;
+}
+
 static void read_wchan(const struct gmr__dir *tasks, struct gmr__thread *thread)
 {
     if (thread->state != 'S' && thread->state != 'D')
@@ -116,8 +124,10 @@ int gmr__tasks_list(struct gmr__tracer *tracer)
     if (!make_index(tracer))
         return -ENOMEM;
     int error = gmr__proc_tasks_open(&dir, tracer->proc, tracer->snapshot->pid);
-    if (error)
+    if (error) {
+        tracer->state->unlisted = error != -ENOENT && error != -ESRCH;
         return error;
+    }
     while (gmr__dir_next(&dir, &tid)) {
         if (tid <= 0 || tid > GMR__PID_LIMIT || tracer->index_of[tid] || !is_ours(tracer->share, tid))
             continue;
@@ -130,7 +140,12 @@ int gmr__tasks_list(struct gmr__tracer *tracer)
         state->progress++;
         added++;
     }
+    error = dir.error;
     gmr__dir_close(&dir);
+    if (error < 0 && error != -ENOENT && error != -ESRCH) { /* these: the process has ended */
+        tracer->state->unlisted = true;
+        return error;
+    }
     return added;
 }
 

@@ -134,7 +134,7 @@ static void serve_late(struct gmr__tracer *tracer, int flags)
         if (stands)
             take_and_release(tracer, (size_t)index, signal, gmr__tracer_now_ns());
         else
-            tracer->state->threads[index].reason = "this thread ended meanwhile";
+            gmr__task_ended(&tracer->state->threads[index]);
         tracer->asked_ns[index] = 0;
     }
 }
@@ -189,8 +189,7 @@ static void capture_one(struct gmr__tracer *tracer, size_t index)
         take_and_release(tracer, index, signal, since_ns);
         break;
     case GMR__STOP_GONE:
-        thread->quality = GMR__THREAD_NO_STACK;
-        thread->reason = "this thread ended meanwhile";
+        gmr__task_ended(thread);
         break;
     case GMR__STOP_TIMEOUT:
         tracer->timeouts++;
@@ -284,7 +283,7 @@ static void all_at_once(struct gmr__tracer *tracer)
         if (stands)
             signals[index] = signal;
         else
-            tracer->state->threads[index].reason = "this thread ended meanwhile";
+            gmr__task_ended(&tracer->state->threads[index]);
     }
     for (size_t i = 0; i < count; i++) {
         if (signals[i] >= 0)

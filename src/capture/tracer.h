@@ -32,6 +32,7 @@ struct gmr__capture_state {
     size_t extra_count, extra_cap;
     pid_t live_tid;  /* a thread whose memory can be read; the leader may be a zombie */
     bool maps_stale; /* a stack pointer was in no mapping: the map has changed */
+    bool unlisted;   /* the kernel did not tell all threads */
     bool unstable;   /* threads came and went faster than they could be listed */
     bool out_of_memory;
     bool exhausted; /* the deadline came first */
@@ -92,6 +93,8 @@ static inline uint64_t gmr__tracer_now_ns(void)
 int gmr__tasks_list(struct gmr__tracer *tracer);
 /* A thread that has nothing in user space or no life: its reason, quality set. True: leave it alone. */
 bool gmr__task_hopeless(struct gmr__thread *thread, uint32_t flags);
+/* It was gone before it could be copied. Returns false. */
+bool gmr__task_ended(struct gmr__thread *thread);
 /* Why SEIZE was refused with `error`, a sentence with the next step; lives as long as the snapshot. */
 const char *gmr__task_denied(struct gmr__tracer *tracer, pid_t tid, int error);
 

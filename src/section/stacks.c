@@ -3,6 +3,7 @@
  *
  * Inspector only. The sections of threads number the stacks they show; this one, last, writes them.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -156,6 +157,10 @@ void gmr__section_stacks(struct gmr_writer *w, struct gmr__analysis *analysis, s
     status->status = GMR__OK;
     if (gmr__writer_text(w))
         return;
+    if (!gmr__analysis_stack_count(analysis) && analysis->snapshot->problem) {
+        status->status = GMR__FAILED;
+        snprintf(status->reason, sizeof(status->reason), "%s", analysis->snapshot->problem);
+    }
     for (uint32_t i = 0; i < gmr__analysis_stack_count(analysis) && !gmr__writer_error(w); i++) {
         gmr_begin_map(w, NULL);
         gmr__stack_data(w, analysis, gmr__analysis_stack_at(analysis, i));

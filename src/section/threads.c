@@ -90,21 +90,26 @@ static void thread_data(struct gmr_writer *w, struct gmr__analysis *analysis, si
 static void judge(const struct gmr__analysis *analysis, struct gmr__section_status *status)
 {
     const struct gmr__snapshot *snapshot = analysis->snapshot;
-    size_t without = 0;
+    size_t without = 0, ended = 0;
     const char *reason = NULL;
     for (size_t i = 0; i < snapshot->thread_count; i++) {
         if (analysis->thread_stacks[i])
             continue;
+        if (snapshot->threads[i].ended) {
+            ended++;
+            continue;
+        }
         without++;
         reason = reason ? reason : snapshot->threads[i].reason;
     }
+    enum gmr__status worst = without + ended == snapshot->thread_count ? GMR__FAILED : GMR__PARTIAL;
     *status = (struct gmr__section_status){.status = GMR__OK};
     if (snapshot->problem) {
-        status->status = without == snapshot->thread_count ? GMR__FAILED : GMR__PARTIAL;
+        status->status = worst;
         snprintf(status->reason, sizeof(status->reason), "%s", snapshot->problem);
-    } else if (without) {
-        status->status = without == snapshot->thread_count ? GMR__FAILED : GMR__PARTIAL;
-        snprintf(status->reason, sizeof(status->reason), "%zu of %zu threads without a stack: %s", without,
+    } else if (without || (ended && worst == GMR__FAILED)) {
+        status->status = worst;
+        snprintf(status->reason, sizeof(status->reason), "%zu of %zu threads without a stack: %s", without + ended,
                  snapshot->thread_count, reason ? reason : "their registers could not be read");
     }
 }

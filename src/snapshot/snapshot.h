@@ -43,6 +43,7 @@ struct gmr__thread {
     char wchan[48];
     enum gmr__thread_quality quality;
     const char *reason; /* static or snapshot-owned */
+    bool ended;         /* NO_STACK because it was gone before it could be copied: nothing is missing */
     struct gmr__regs regs;
     int64_t syscall;           /* number of the call it was in, -1 if none or unknown */
     struct gmr__segment stack; /* from sp - red zone upwards */

@@ -23,6 +23,7 @@ import pathlib
 import re
 import resource
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -96,6 +97,8 @@ def run(load, tool, env, limit):
         output.seek(max(0, size - 2000))
         pause = re.search(rb'pause_median_us"?( =|:) *(\d+)', output.read())
     if not in_time:
+        # Attached by PTRACE_ATTACH, it would stay in the stop of a SIGSTOP.
+        os.kill(load.pid, signal.SIGCONT)
         return None
     time.sleep(0.05)
     eintrs, pause_us = load.ask("stats")
