@@ -117,13 +117,13 @@ static void climb_stairs(struct courier *courier, int floors)
     if (floors > 0)
         climb_stairs(courier, floors - 1);
     else
-        rest(courier, "waiting at the door");
+        rest(courier, "the door");
     courier->rounds++;
 }
 
 static void deliver(struct courier *courier)
 {
-    rest(courier, "waiting for a parcel");
+    rest(courier, "a parcel");
     climb_stairs(courier, (int)(courier - couriers));
 }
 
