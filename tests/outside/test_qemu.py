@@ -100,6 +100,25 @@ def the_one_that_runs_and_who_entered_it(t):
 
 
 @suite.test
+def a_guest_whose_disk_does_not_answer(t):
+    """Debian's qemu-system, stripped: its firmware waits for the first block of a disk that takes an hour for it."""
+    qemu = "qemu-system-x86_64"
+    if not shutil.which(qemu) or os.uname().machine != "x86_64":
+        raise Skip("there is no qemu-system-x86_64 (qemu-system-x86)")
+    process = t.spawn([qemu, "-display", "none", "-serial", "none", "-monitor", "none", "-m", "64", "-accel", "tcg", "-blockdev",
+                       "driver=null-co,node-name=disk,size=1073741824,read-zeroes=on,latency-ns=3000000000000",
+                       "-device", "virtio-blk-pci,drive=disk"])
+
+    def waiting():
+        document = t.report(process.pid, codes=(0, 1))
+        return [(document, x) for x in document["green_threads"] if x.get("wait_reason") == "sleep"]
+    (document, thread), = t.wait(waiting, "the firmware to read the disk", alive=process)
+    check(thread["kind"] == "QEMU coroutine", thread)
+    functions = [frame.get("function") for frame in document["stacks"][thread["stack"]]["frames"]]
+    check("bdrv_co_preadv_part" in functions and "blk_co_pread" in functions, functions)
+
+
+@suite.test
 def from_a_core(t):
     if not shutil.which("gcore"):
         raise Skip("there is no gcore (gdb)")
