@@ -265,8 +265,8 @@ def mapped_files(pid):
 
 
 def differences_until_lost(theirs, ours, modules):
-    """For a libc without call-frame information: the innermost frame is the same, all that follows is marked as guessed until the program's
-    own code, which has such information, is reached."""
+    """For a libc without call-frame information: the innermost frame is the same, what follows is marked as guessed until the program's own code,
+    which has such information, is reached; and it is reached in every thread, up to its start routine."""
     found = []
     for tid, frames in sorted(theirs.items()):
         mine = ours.get(tid)
@@ -276,4 +276,8 @@ def differences_until_lost(theirs, ours, modules):
             found.append(f"thread {tid} begins elsewhere: {frames[0]} and {mine[0]}")
         elif len(mine) > 1 and mine[1].kind not in ("guessed", "signal", "inlined"):
             found.append(f"thread {tid}: {mine[1]} can't be known, and is not marked as guessed")
+        elif not any(frame.name in ("main", "thread") for frame in mine):
+            found.append(f"thread {tid} does not lead back to the program: {mine}")
+        elif any(one.name == two.name and one.pc == two.pc and one.kind == two.kind == "guessed" for one, two in zip(mine, mine[1:])):
+            found.append(f"thread {tid} has a frame twice: {mine}")
     return found

@@ -6,7 +6,7 @@ gdb looks, gmr looks, the process dumps core, and both look at that. A subtest a
 Where gdb is wrong, and the difference therefore forgiven (all of it is here and in compare.py):
   - jit: gdb knows nothing of such code and loses its way there; what the stack is stands in the collection (`expected`).
   - musl: Debian builds it without call-frame information, and gdb's guesses at its functions go astray (?? and arguments taken for
-    return addresses). The frames before that must agree, and what gmr shows beyond must be marked as guessed.
+    return addresses). The frames before that must agree, what gmr shows beyond must be marked as guessed and lead back to the program's own functions.
   - tail calls of functions with a cold part split off: gdb 13 gives up (munmap_chunk).
   - tail calls to a versioned function (pthread_kill): gdb takes an old version of it for the one that was called.
   - lambdas: gdb prints `operator()` without whose it is. Rust: the same functions under gdb's own kind of name.
