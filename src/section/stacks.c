@@ -155,6 +155,8 @@ struct gmr__report_stack gmr__analysis_stack_at(const struct gmr__analysis *anal
 void gmr__section_stacks(struct gmr_writer *w, struct gmr__analysis *analysis, struct gmr__section_status *status)
 {
     status->status = GMR__OK;
+    if (!analysis->snapshot->thread_count && !gmr__analysis_stack_count(analysis))
+        *status = (struct gmr__section_status){.status = GMR__FAILED, .reason = "no thread could be listed"};
     if (gmr__writer_text(w))
         return;
     if (!gmr__analysis_stack_count(analysis) && analysis->snapshot->problem) {

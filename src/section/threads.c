@@ -107,6 +107,8 @@ static void judge(const struct gmr__analysis *analysis, struct gmr__section_stat
     if (snapshot->problem) {
         status->status = worst;
         snprintf(status->reason, sizeof(status->reason), "%s", snapshot->problem);
+    } else if (!snapshot->thread_count) {
+        *status = (struct gmr__section_status){.status = GMR__FAILED, .reason = "no thread could be listed"};
     } else if (without || (ended && worst == GMR__FAILED)) {
         status->status = worst;
         snprintf(status->reason, sizeof(status->reason), "%zu of %zu threads without a stack: %s", without + ended,
