@@ -235,11 +235,11 @@ void gmr__stop_copy(struct gmr__tracer *tracer, size_t index)
     }
     thread->quality = GMR__THREAD_WHOLE;
     thread->reason = NULL;
-    thread->syscall = stopped.syscall;
-    if (stopped.foreign) {
+    if (stopped.foreign) { /* its numbers of calls are others, too */
         fail(thread, "it runs 32-bit code, whose stacks gmr does not read");
         return;
     }
+    thread->syscall = stopped.syscall;
     thread->regs = stopped.regs;
     copy_stack(tracer, index, stopped.thread_pointer);
     if (thread->stack.bytes)

@@ -85,8 +85,11 @@ static bool describe(const struct gmr__dir *tasks, pid_t tid, struct gmr__thread
     char text[STAT_BYTES];
     struct gmr__proc_stat stat;
     *thread = (struct gmr__thread){.tid = tid, .syscall = -1, .state = '?'};
-    if (gmr__proc_task_read(tasks, tid, "stat", text, sizeof(text)) <= 0 || gmr__proc_parse_stat(text, &stat) < 0)
+    ssize_t got = gmr__proc_task_read(tasks, tid, "stat", text, sizeof(text));
+    if (got == 0 || got == -ENOENT || got == -ESRCH)
         return false;
+    if (got < 0 || gmr__proc_parse_stat(text, &stat) < 0)
+        return true; /* it is there; it can be captured without a name */
     size_t length = strnlen(stat.name, sizeof(thread->name) - 1);
     memcpy(thread->name, stat.name, length);
     thread->state = stat.state;
@@ -121,8 +124,10 @@ int gmr__tasks_list(struct gmr__tracer *tracer)
 {
     struct gmr__dir dir;
     int tid, added = 0;
-    if (!make_index(tracer))
+    if (!make_index(tracer)) {
+        tracer->state->unlisted = true;
         return -ENOMEM;
+    }
     int error = gmr__proc_tasks_open(&dir, tracer->proc, tracer->snapshot->pid);
     if (error) {
         tracer->state->unlisted = error != -ENOENT && error != -ESRCH;

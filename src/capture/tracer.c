@@ -64,6 +64,10 @@ static void set_unstoppable(struct gmr__thread *thread)
     if (thread->state == 'D' && call && (strcmp(call, "vfork") == 0 || strncmp(call, "clone", 5) == 0))
         thread->reason =
             "it can't be stopped: it waits until the child it made with vfork starts another program or ends";
+    else if (strcmp(thread->wchan, "__refrigerator") == 0)
+        thread->reason =
+            "it can't be stopped: it is frozen (by a cgroup's freezer, as docker pause does, or by suspending "
+            "the machine)";
     else if (thread->state == 'D')
         thread->reason = "it can't be stopped: it is in an uninterruptible wait in the kernel";
     else if (thread->state == 'R')

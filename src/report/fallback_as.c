@@ -8,6 +8,7 @@
 
 #include <errno.h>
 
+#include "report/runtime.h"
 #include "sys/buf.h"
 #include "sys/proc.h"
 #include "sys/sys.h"
@@ -38,6 +39,7 @@ struct gmr__fallback {
     int signal;
     uint64_t deadline_ns, pause_max_ns, copied_bytes;
     unsigned late, threads, without;
+    int cut; /* why the list of threads ended early: -errno, else 0 */
     /* kept for JSON and XML, which list every stack once */
     uint32_t stack_count, frame_count;
     struct kept_stack kept[MOST_STACKS];
@@ -67,6 +69,7 @@ void gmr__fallback_begin(struct gmr__fallback *f, uint64_t deadline_ns)
     f->crashed_tid = 0;
     f->pause_max_ns = f->copied_bytes = 0;
     f->late = f->threads = f->without = f->stack_count = f->frame_count = 0;
+    f->cut = 0;
 }
 
 void gmr__fallback_crashed(struct gmr__fallback *f, pid_t tid, const void *ucontext)
@@ -360,6 +363,8 @@ static int listed_threads(struct gmr__fallback *f, struct gmr_writer *w, bool al
     while (gmr__dir_next(&dir, &tid) && !gmr__writer_error(w))
         if (tid != f->crashed_tid && (all || is_ours(tid) == ours))
             one_thread(f, w, tid);
+    if (dir.error)
+        f->cut = dir.error;
     gmr__dir_close(&dir);
     return 0;
 }
@@ -429,8 +434,15 @@ bool gmr__fallback_section(struct gmr__fallback *f, struct gmr_writer *w, const 
         gmr__buf_uint(&buf, f->threads);
         gmr__buf_str(&buf, " threads without a stack");
     }
-    if (stacks)
+    if (f->cut) {
+        char place[32];
+        gmr__buf_str(&buf, "; the list of threads ended early: ");
+        gmr__buf_str(&buf, gmr__errno_text(-f->cut, place));
+    }
+    if (stacks && f->stack_count)
         gmr__section_end(w, GMR__OK, NULL, NULL);
+    else if (stacks)
+        gmr__section_end(w, GMR__FAILED, "no thread's stack could be copied", NULL);
     else
         gmr__section_end(w, GMR__PARTIAL, reason, "run `gmr doctor PID` for what is missing");
     return true;

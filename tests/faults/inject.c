@@ -2,6 +2,7 @@
  * tests/faults/inject.c - makes the nth system call of a program, or of a library within one, fail with an error that it may fail with.
  *
  *     inject LOG N[+] ERRNO COMMAND ...    runs COMMAND; N+: that call and all that follow; writes what was done to LOG, ends as COMMAND does
+ *                                          ERRNO 0: the nth call of its child processes is never answered: it hangs until somebody kills it
  *     inject PID FD                        supervises the filter that PID has installed for a part of itself (puppet's "supervise")
  *
  * In the second form lines on standard input are orders: "fail N[+] ERRNO" counts from 0 anew, "stop" lets everything pass; each is answered with
@@ -27,6 +28,7 @@ struct plan {
     long at; /* -1: nothing fails */
     bool and_after;
     int error;
+    pid_t hang_but; /* error 0: calls of other processes than this hang; 0: none does */
     long count;
     char failed[40];
 };
@@ -105,6 +107,10 @@ static bool decide(int listener, struct plan *plan)
     name = name ? name : "?";
     answer.id = notice.id;
     answer.flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE;
+    if (plan->hang_but && (pid_t)notice.pid != plan->hang_but && !in(never, name) && plan->count++ == plan->at) {
+        snprintf(plan->failed, sizeof(plan->failed), "%s", name);
+        return true;
+    }
     if (plan->error && may_fail(&notice, name, plan->error)) {
         long number = plan->count++;
         if (plan->at >= 0 && (number == plan->at || (plan->and_after && number > plan->at))) {
@@ -214,6 +220,8 @@ static int run(const char *log, const char *at, const char *error, char **argv)
     if (child == 0)
         start(ends[1], argv);
     close(ends[1]);
+    if (!plan.error)
+        plan.hang_but = child;
     if (child < 0 || read(ends[0], &number, sizeof(number)) != sizeof(number))
         return 125;
     while (listener < 0 && waitid(P_PID, (id_t)child, &ended, WEXITED | WNOHANG | WNOWAIT) == 0 && ended.si_pid == 0)

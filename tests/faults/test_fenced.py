@@ -1,5 +1,4 @@
 """Where no inspector can look: each report comes, has every thread's stack by the process's own means, and says why it is poorer."""
-import json
 import os
 import pathlib
 import signal
@@ -7,8 +6,10 @@ import subprocess
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e"))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from common import NOBODY, Skip, check, functions, suite  # noqa: E402
-from puppet import END, Puppet, section  # noqa: E402
+from puppet import END, section  # noqa: E402
+from sick import Sick as Puppet, status_of, valid  # noqa: E402
 
 
 def document_of(t, puppet, name="report.json"):
@@ -16,11 +17,7 @@ def document_of(t, puppet, name="report.json"):
     fd = puppet(f"open {path}")
     check(puppet(f"write {fd} 2") == 0, "no report:", puppet.stderr())
     puppet(f"close {fd}")
-    return t.valid_json(path.read_text())
-
-
-def status_of(document, name):
-    return next(s for s in document["report"]["sections"] if s["name"] == name)
+    return valid(t, path.read_text())
 
 
 def check_fallback(document, puppet, reason):
@@ -154,7 +151,7 @@ def document_of_fd(t, puppet):
     path.chmod(0o666)
     fd = puppet(f"open {path}")
     check(puppet(f"write {fd} 2") == 0)
-    return t.valid_json(path.read_text())
+    return valid(t, path.read_text())
 
 
 @suite.test
@@ -167,7 +164,7 @@ def a_chroot_without_proc(t):
     puppet("chdir /")
     fd = puppet("open /report.json")
     check(puppet(f"write {fd} 2") == 0)
-    document = json.loads((empty / "report.json").read_text())
+    document = valid(t, (empty / "report.json").read_text())
     check(len(document["threads"]) >= 5, document["threads"])
     check(sum("pause" in functions(document, thread) for thread in document["threads"]) == 3, document["stacks"])
     section(puppet.report(), "Threads")

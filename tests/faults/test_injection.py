@@ -268,6 +268,27 @@ def each_system_call_of_gmr_report(t):
 
 
 @suite.test
+def each_system_call_of_the_capture_hangs(t):
+    puppet, target = victim(t)
+    baseline = t.report(puppet.pid)
+    tally, log = Tally("system calls of the capturing processes that never return"), t.tmp / "log"
+    inject = [t.build("tests/faults/inject"), log]
+    command = [t.build("gmr"), "report", puppet.pid, "--format", "json", "--timeout", "20"]
+    done = run([*inject, -1, 0, *command])
+    check(done and done.returncode in (0, 1), done)
+    total = int(log.read_text().split()[0])
+    # Each costs the three seconds after which a capture that does not move is given up.
+    for n in list(numbers(total))[:: 10 if len(numbers(total)) > 100 else 1]:
+        done = run([*inject, n, 0, *command])
+        where = (f"{log.read_text().split()[1]} #{n}", "hangs")
+        tally.add(judge_command(t, tally, done, baseline, where), where)
+        problem = target.problem(t.wait)
+        if problem:
+            tally.finding(problem, where)
+    tally.close()
+
+
+@suite.test
 def each_system_call_of_the_inspector(t):
     tally, log, plan = Tally("system calls of the inspector that libgmr starts"), t.tmp / "log", t.tmp / "plan"
     wrapper = t.tmp / "inspector"

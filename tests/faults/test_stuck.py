@@ -1,4 +1,5 @@
 """Processes that are stuck, starved or traced: the report comes, is whole or says what is missing, and the target goes on."""
+import errno
 import os
 import pathlib
 import re
@@ -9,8 +10,10 @@ import subprocess
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e"))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from common import Skip, check, suite  # noqa: E402
-from puppet import END, Puppet, section  # noqa: E402
+from puppet import END, section  # noqa: E402
+from sick import Sick as Puppet, valid  # noqa: E402
 
 
 def report_and_go_on(t, puppet, fds=True):
@@ -59,7 +62,7 @@ def out_of_descriptors(t):
 
 @suite.test
 def out_of_address_space(t):
-    puppet = Puppet(t, "register Mine plain", "threads 3").setup()
+    puppet = Puppet(t, "register Mine plain", "threads 3", refusal=-errno.ENOMEM).setup()
     with open(f"/proc/{puppet.pid}/statm", encoding="ascii") as statm:
         used = int(statm.read().split()[0]) * resource.getpagesize()
     check(puppet(f"limit as {used}") == 0)
@@ -82,10 +85,10 @@ def every_thread_spins(t):
 
 @suite.test
 def threads_come_and_go(t):
-    puppet = Puppet(t, "be churning", "be churning").setup()
+    puppet = Puppet(t, "be churning", "be churning", threads=False).setup()
     for _ in range(3):
         report_and_go_on(t, puppet)
-    puppet2 = Puppet(t, "be churning", "be churning", "set inspector /nonexistent").setup()
+    puppet2 = Puppet(t, "be churning", "be churning", "set inspector /nonexistent", threads=False).setup()
     for _ in range(3):
         report_and_go_on(t, puppet2)
 
@@ -103,6 +106,39 @@ def traced_by_strace_or_gdb(t):
     check("gdb" in section(report, "Threads"), "the tracer is not named:", section(report, "Threads")[-500:])
     check(f"Thread #{puppet.pid}" in section(report, "Threads"))
     tracer.stop(signal.SIGKILL)
+    report_and_go_on(t, puppet)
+
+
+@suite.test
+def stopped_and_still_stopped_afterwards(t):
+    puppet = Puppet(t, "threads 2", "register Mine plain").setup()
+    t.freeze(puppet.pid)
+    result = t.gmr("report", puppet.pid, "--format", "json")
+    check(result.returncode in (0, 1), result)
+    document = valid(t, result.stdout)
+    check(all("stack" in thread for thread in document["threads"]), document["threads"])
+    states = [path.read_text().rsplit(")", 1)[1].split()[0] for path in pathlib.Path(f"/proc/{puppet.pid}/task").glob("*/stat")]
+    check(set(states) == {"T"}, "it was stopped before:", states)
+    os.kill(puppet.pid, signal.SIGCONT)
+    report_and_go_on(t, puppet)
+
+
+@suite.test
+def traced_by_strace(t):
+    if not shutil.which("strace"):
+        raise Skip("no strace")
+    puppet = Puppet(t, "threads 2", "register Mine plain").setup()
+    tracer = t.spawn(["strace", "-f", "-qq", "-o", "/dev/null", "-p", puppet.pid])
+    traced = lambda: all(re.search(r"TracerPid:\s*[1-9]", path.read_text()) for path in pathlib.Path(f"/proc/{puppet.pid}/task").glob("*/status"))
+    t.wait(traced, "strace to attach", alive=tracer)
+    report = puppet.report()
+    check("strace" in section(report, "Threads"), "the tracer is not named:", section(report, "Threads")[-500:])
+    check(puppet.last["report"]["method"] == "signal" and "strace" in str(puppet.last["report"]["sections"]), puppet.last["report"])
+    check("answer = 42" in section(report, "Mine"))
+    result = t.gmr("report", puppet.pid, "--format", "json")
+    check(result.returncode in (1, 4, 5) and "strace" in result.stdout + result.stderr, result)
+    tracer.stop(signal.SIGTERM)
+    t.wait(lambda: not traced(), "strace to leave")
     report_and_go_on(t, puppet)
 
 

@@ -5,12 +5,10 @@ import subprocess
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e"))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from common import NOBODY, Skip, check, functions, suite  # noqa: E402
-from puppet import Puppet, section  # noqa: E402
-
-
-def status_of(document, name):
-    return next(s for s in document["report"]["sections"] if s["name"] == name)
+from puppet import section  # noqa: E402
+from sick import Sick as Puppet, status_of, valid  # noqa: E402
 
 
 def written(t, puppet, name="report.json"):
@@ -19,7 +17,7 @@ def written(t, puppet, name="report.json"):
     fd = puppet(f"open {path}")
     check(puppet(f"write {fd} 2") == 0, "no report:", puppet.stderr())
     puppet(f"close {fd}")
-    return t.valid_json(path.read_text())
+    return valid(t, path.read_text())
 
 
 def idle_threads(document):
@@ -104,6 +102,52 @@ def another_user_s_process_is_reported_by_root_alone(t):
     check(idle_threads(t.report(puppet.pid)) == 3)
     result = t.gmr("report", puppet.pid, user=1)
     check(result.returncode == 4 and result.stdout == "", result)
+
+
+THIRTY_TWO = """
+static int sys(int n, int a, int b, int c)
+{
+    int result;
+    __asm__ volatile("int $0x80" : "=a"(result) : "a"(n), "b"(a), "c"(b), "d"(c) : "memory");
+    return result;
+}
+void _start(void)
+{
+    sys(4, 1, (int)"ready", 5);
+    for (;;)
+        sys(29, 0, 0, 0);
+}
+"""
+
+
+@suite.test
+def a_32_bit_program(t):
+    # Without any library, so that no 32-bit libc is needed.
+    (t.tmp / "small.c").write_text(THIRTY_TWO)
+    built = subprocess.run(["gcc", "-m32", "-ffreestanding", "-fno-pic", "-no-pie", "-nostdlib", "-static", "-o", t.tmp / "small", t.tmp / "small.c"],
+                           capture_output=True, check=False)
+    if built.returncode:
+        raise Skip("no 32-bit program can be built here")
+    try:
+        process = t.spawn([t.tmp / "small"])
+    except OSError as error:
+        raise Skip("the kernel runs no 32-bit programs") from error
+    t.wait(lambda: process.stdout_text() == "ready", "it to start")
+    result = t.gmr("report", process.pid, "--format", "json")
+    document = valid(t, result.stdout)
+    check(result.returncode == 1, "a report without stacks is partial:", result.returncode)
+    thread = document["threads"][0]
+    check("32-bit" in thread["problem"] and "stack" not in thread and "syscall" not in thread, thread)
+    check(document["limits"] and document["processes"][0]["command"] and document["modules"], document)
+    check(process.alive())
+
+
+@suite.test
+def a_filter_that_kills(t):
+    # It kills the capturing process, which has inherited it, and not the process, which goes on with what its threads tell.
+    puppet = Puppet(t, "threads 3", "register Mine plain", argv=[t.build("tests/targets/fence"), "kill", "ptrace", "--"]).setup()
+    check("answer = 42" in section(puppet.report(), "Mine") and puppet.process.alive())
+    check(puppet.last["report"]["method"] == "signal" and status_of(puppet.last, "threads")["status"] == "partial", puppet.last["report"])
 
 
 @suite.test

@@ -1,5 +1,5 @@
 /*
- * tests/targets/fence.c - runs a command behind a seccomp filter that denies the system calls that are named: fence ERRNO NAME... -- COMMAND ...
+ * tests/targets/fence.c - runs a command behind a seccomp filter that denies the system calls that are named: fence ERRNO|kill NAME... -- COMMAND ...
  *
  * Names: see number_of(). The filter is inherited, as in a container.
  */
@@ -37,7 +37,8 @@ int main(int argc, char **argv)
     unsigned short n = 0;
     if (argc < 4)
         return 2;
-    unsigned error = (unsigned)atoi(argv[1]);
+    unsigned denied =
+        strcmp(argv[1], "kill") == 0 ? SECCOMP_RET_KILL_PROCESS : SECCOMP_RET_ERRNO | (unsigned)atoi(argv[1]);
     filter[n++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr));
     int at = 2;
     for (; at < argc && strcmp(argv[at], "--") != 0 && n < 60; at++) {
@@ -47,7 +48,7 @@ int main(int argc, char **argv)
             return 2;
         }
         filter[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)number, 0, 1);
-        filter[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | error);
+        filter[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, denied);
     }
     filter[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
     struct sock_fprog program = {.len = n, .filter = filter};

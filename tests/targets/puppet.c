@@ -357,6 +357,14 @@ static void *block_all(void *unused)
     return idle(NULL);
 }
 
+static void *write_for_ever(void *path)
+{
+    int fd = open(path, O_WRONLY | O_CREAT, 0600);
+    while (pwrite(fd, "x", 1, 0) >= 0) {
+    }
+    return NULL;
+}
+
 static void *churn(void *unused)
 {
     for (;;) {
@@ -462,7 +470,8 @@ static long be(const char *state, char *argument)
         const char *name;
         void *(*main)(void *);
     } states[] = {{"stdio-held", hold_stdio}, {"loader-held", hold_loader}, {"spinning", spin},
-                  {"deaf", block_all},        {"churning", churn},          {"malloc-held", hold_malloc}};
+                  {"deaf", block_all},        {"churning", churn},          {"malloc-held", hold_malloc},
+                  {"writing", write_for_ever}};
     pthread_t thread;
     for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++)
         if (strcmp(states[i].name, state) == 0)
