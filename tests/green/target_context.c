@@ -8,10 +8,12 @@
  * one after the other, each on memory of its own that is freed again. The last one, "spinner", keeps running.
  */
 #include <setjmp.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <ucontext.h>
 #include <unistd.h>
 
@@ -144,7 +146,11 @@ int main(int argc, char **argv)
     if (nine_sum != 36)
         return 1;
     come_and_go(argc > 1 ? atoi(argv[1]) : 0);
+    pid_t parent = getpid();
     if (fork() == 0) { /* a child may make more of them */
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (getppid() != parent)
+            _exit(0);
         contexts[10] = make(new_stack(), ENTRY(waits), 10, 2);
         run(10);
         for (;;)
