@@ -14,7 +14,6 @@
 #include "trigger/trigger.h"
 
 #define BACKLOG 16
-#define OLD_SECONDS 60
 
 /* ---- the directory ---- */
 
@@ -93,15 +92,8 @@ static bool somebody_listens(const struct sockaddr_un *address)
     return error != -ECONNREFUSED && error != -ENOENT;
 }
 
-/* Made long ago: who has bound it must be listening by now. */
-static bool is_old(int directory, const char *name)
-{
-    struct stat st;
-    return GMR__SYS(SYS_newfstatat, directory, name, &st, AT_SYMLINK_NOFOLLOW, 0, 0) == 0 &&
-           (uint64_t)st.st_mtim.tv_sec + OLD_SECONDS < gmr__realtime_ns() / 1000000000u;
-}
-
-/* What processes left behind that ended without a word: nobody listens, and there is no such pid, or it is of another namespace. */
+/* What processes left behind that ended without a word: no such pid, and nobody listens (a pid of another namespace may be alive). Those whose
+ * pid is taken are not connected to: it would wake every reporter of the machine at each setup. */
 static void remove_stale(int directory, const char *directory_path)
 {
     _Alignas(8) char bytes[4096];
@@ -121,7 +113,7 @@ static void remove_stale(int directory, const char *directory_path)
             at += e->bytes;
             if (!gmr__parse_uint(&end, &pid) || !gmr__streq(end, ".sock") || pid == 0 || pid > INT32_MAX)
                 continue;
-            if (GMR__SYS(SYS_kill, pid, 0, 0, 0, 0, 0) != -ESRCH && !is_old(directory, e->name))
+            if (GMR__SYS(SYS_kill, pid, 0, 0, 0, 0, 0) != -ESRCH)
                 continue;
             struct sockaddr_un address;
             address_of(&address, directory, directory_path, e->name);
