@@ -23,6 +23,9 @@
 #define GAP (1u << 20) /* a stack pointer may be so far below its stack: an overflow ran through the guard page */
 #define SCAN_BYTES (64u << 10) /* searched for signal frames */
 #define MAX_OTHER_STACKS 8
+#define TRACED_PAUSE_NS 500000u /* between two tries on a thread that somebody else traces just now */
+#define REFUSALS 10
+#define TRACED_PAUSES 100 /* of a capture: 50 ms */
 
 static bool fail(struct gmr__thread *thread, const char *reason)
 {
@@ -31,11 +34,38 @@ static bool fail(struct gmr__thread *thread, const char *reason)
     return false;
 }
 
+/*
+ * 0 or the error. A thread can have one tracer only: a second report of the same process holds it for a few microseconds, and may be gone
+ * before /proc is asked who it was. So a refusal stands when it came often with no tracer to be seen, or when the tracer stays.
+ */
+static int seize(struct gmr__tracer *tracer, pid_t tid)
+{
+    for (int refusals = 0;;) {
+        if (ptrace(PTRACE_SEIZE, tid, NULL, NULL) == 0)
+            return 0;
+        struct gmr__proc_status status;
+        int error = errno;
+        if (error != EPERM || tracer->state->denied ||
+            gmr__proc_status(tracer->proc, tracer->snapshot->pid, tid, &status) < 0)
+            return error;
+        if (status.tracer == 0) {
+            if (++refusals == REFUSALS)
+                return error;
+            continue;
+        }
+        /* Threads that stand already, where all are stopped together, wait for nobody. */
+        if (tracer->stop_all || tracer->traced_pauses >= TRACED_PAUSES)
+            return error;
+        tracer->traced_pauses++;
+        gmr__sleep_ns(TRACED_PAUSE_NS);
+    }
+}
+
 bool gmr__stop_ask(struct gmr__tracer *tracer, size_t index)
 {
     struct gmr__thread *thread = &tracer->state->threads[index];
-    if (ptrace(PTRACE_SEIZE, thread->tid, NULL, NULL) != 0) {
-        int error = errno;
+    int error = seize(tracer, thread->tid);
+    if (error != 0) {
         struct gmr__proc_stat stat;
         if (error == ESRCH || gmr__proc_stat(tracer->proc, tracer->snapshot->pid, thread->tid, &stat) < 0)
             return gmr__task_ended(thread);

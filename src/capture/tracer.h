@@ -77,7 +77,8 @@ struct gmr__tracer {
     uint32_t *index_of; /* by tid: index in threads + 1 */
     size_t late;        /* threads told to stop that haven't yet */
     unsigned timeouts;
-    uint64_t *asked_ns; /* by index, where stop_all or late: when it was told to stop */
+    unsigned traced_pauses; /* how often another tracer was waited for */
+    uint64_t *asked_ns;     /* by index, where stop_all or late: when it was told to stop */
 };
 
 /* CLOCK_MONOTONIC by way of the vdso: the capturing process is no signal handler, and asks several times a thread. */
