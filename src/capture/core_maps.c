@@ -77,6 +77,14 @@ static void substitute(struct gmr__core *core, const char *executable)
         s->exe = main_map->path;
 }
 
+/* As the kernel names it where the process lives; the bytes that AT_RANDOM points to lie at its upper end. */
+static void name_stack(struct gmr__snapshot *s)
+{
+    for (size_t i = 0; i < s->map_count; i++)
+        if (s->random - s->maps[i].start < s->maps[i].end - s->maps[i].start && s->maps[i].write && !s->maps[i].path[0])
+            s->maps[i].path = "[stack]";
+}
+
 int gmr__core_build_maps(struct gmr__core *core, const struct gmr__core_notes *notes, const char *executable)
 {
     struct gmr__snapshot *s = core->snapshot;
@@ -114,5 +122,6 @@ int gmr__core_build_maps(struct gmr__core *core, const struct gmr__core_notes *n
     }
     free(edges);
     substitute(core, executable);
+    name_stack(s);
     return 0;
 }

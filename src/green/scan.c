@@ -141,6 +141,18 @@ static bool in_dead_stack(struct gmr__green *green, uint64_t address)
     return false;
 }
 
+/* What the leader saved on its own stack is of no use to anybody while it runs there: it has been switched back to. */
+static bool is_leaders(struct gmr__green *green, const struct gmr__map *map)
+{
+    size_t count;
+    const struct gmr__thread *threads = gmr__green_stopped(green, &count);
+    for (size_t i = 0; i < count; i++)
+        if (threads[i].tid == gmr__green_snapshot(green)->pid &&
+            threads[i].regs.value[gmr__arch_sp] - map->start < map->end - map->start)
+            return true;
+    return false;
+}
+
 /* At the end of a switch both are the same: what the OS thread runs and what is saved. */
 static bool is_running(struct gmr__green *green, uint64_t context)
 {
@@ -194,8 +206,11 @@ static void emit_pushed(struct gmr__scan *scan, const struct gmr__scan_routine *
     thread.regs.value[7] = context + routine->pc_offset + 8;
     thread.regs.valid |= 1u << 7;
     const struct gmr__map *map = gmr__snapshot_map(gmr__green_snapshot(scan->green), context);
-    if (map && strcmp(map->path, "[stack]") == 0)
+    if (map && strcmp(map->path, "[stack]") == 0) {
+        if (is_leaders(scan->green, map))
+            return;
         thread.name = "leader"; /* what the OS thread did before it switched to the one that runs */
+    }
     gmr__green_emit(scan->green, &thread);
 }
 
@@ -331,48 +346,102 @@ static void check_pages(struct gmr__scan *scan, struct gmr__addrmap *seen, struc
     }
 }
 
-/* A ucontext_t: its stack pointer is inside the stack that it names, and swapcontext's return address still stands below. */
+struct ucontext {
+    uint64_t address, stack, size, sp, site;
+    uint8_t routine;
+    unsigned char bytes[UCONTEXT_BYTES];
+};
+
+/* A ucontext_t whose stack pointer is inside the stack that it names, and that a switch saved. */
+static bool read_ucontext(struct gmr__scan *scan, const struct gmr__scan_candidate *candidate, struct ucontext *context)
+{
+    *context = (struct ucontext){.address = candidate->context, .routine = candidate->routine};
+    if (gmr__green_read(scan->green, candidate->context, context->bytes, UCONTEXT_BYTES) != 0)
+        return false;
+    memcpy(&context->stack, context->bytes + 16, 8);
+    memcpy(&context->size, context->bytes + 32, 8);
+    memcpy(&context->sp, context->bytes + 160, 8);
+    memcpy(&context->site, context->bytes + 168, 8);
+    return context->size != 0 && context->size <= (uint64_t)1 << 32 && context->sp > context->stack &&
+           context->sp - context->stack <= context->size && is_writable(scan->green, context->sp - 8) &&
+           gmr__addrmap_get(&scan->sites, context->site, NULL) && !gmr__green_known(scan->green, context->sp);
+}
+
+/* swapcontext's return address still stands below its stack pointer: so it did when it was saved. */
+static bool is_as_saved(struct gmr__scan *scan, const struct ucontext *context)
+{
+    uint64_t below;
+    return gmr__green_read(scan->green, context->sp - 8, &below, 8) == 0 && below == context->site;
+}
+
+/*
+ * glibc's makecontext has the function return to the start of __start_context, which calls setcontext with the stack pointer just above
+ * that address: whose place then holds one behind a call. So for up to six arguments; with more it is not told.
+ */
+static bool has_ended(struct gmr__scan *scan, const struct ucontext *context)
+{
+    uint64_t slot = ((context->stack + context->size - 8) & ~(uint64_t)15) - 8, after;
+    unsigned char call;
+    if (gmr__green_read(scan->green, slot, &after, 8) != 0)
+        return false;
+    const struct gmr__map *map = gmr__snapshot_map(gmr__green_snapshot(scan->green), after);
+    return map && map->exec && gmr__green_read(scan->green, after - 5, &call, 1) == 0 && call == 0xe8;
+}
+
+/* Of those that were on one stack one after the other, the last would have written over what the others left further up. */
+static void find_highest(struct gmr__scan *scan, struct gmr__addrmap *highest)
+{
+    struct ucontext context;
+    uint64_t sp;
+    for (size_t i = 0; i < scan->count && !gmr__green_out_of_time(scan->green); i++)
+        if (read_ucontext(scan, &scan->candidates[i], &context) && is_as_saved(scan, &context) &&
+            (!gmr__addrmap_get(highest, context.stack, &sp) || sp < context.sp))
+            gmr__addrmap_put(highest, context.stack, context.sp);
+}
+
 static void check_ucontext(struct gmr__scan *scan, const struct gmr__scan_candidate *candidate,
-                           struct gmr__addrmap *done)
+                           const struct gmr__addrmap *highest, struct gmr__addrmap *done)
 {
     static const uint8_t numbers[] = {12, 13, 14, 15, 6, 3, 7, 16};
     static const uint8_t offsets[] = {72, 80, 88, 96, 120, 128, 160, 168};
-    unsigned char bytes[UCONTEXT_BYTES];
-    uint64_t stack, size, sp, site, below;
-    if (gmr__green_read(scan->green, candidate->context, bytes, sizeof(bytes)) != 0)
+    struct ucontext context;
+    if (!read_ucontext(scan, candidate, &context) || gmr__addrmap_get(done, context.stack, NULL))
         return;
-    memcpy(&stack, bytes + 16, 8);
-    memcpy(&size, bytes + 32, 8);
-    memcpy(&sp, bytes + 160, 8);
-    memcpy(&site, bytes + 168, 8);
-    if (size == 0 || size > (uint64_t)1 << 32 || sp <= stack || sp - stack > size ||
-        !is_writable(scan->green, sp - 8) || !gmr__addrmap_get(&scan->sites, site, NULL) ||
-        gmr__addrmap_get(done, stack, NULL) || gmr__green_known(scan->green, sp) ||
-        gmr__green_read(scan->green, sp - 8, &below, 8) != 0)
-        return;
-    struct gmr__green_thread thread = {.kind = scan->routines[candidate->routine].kind,
-                                       .address = candidate->context,
+    struct gmr__green_thread thread = {.kind = scan->routines[context.routine].kind,
+                                       .address = context.address,
                                        .state = GMR__GREEN_SUSPENDED,
                                        .discovered = true,
-                                       .stack_low = stack,
-                                       .stack_high = stack + size};
+                                       .stack_low = context.stack,
+                                       .stack_high = context.stack + context.size};
     size_t count;
     const struct gmr__thread *threads = gmr__green_stopped(scan->green, &count);
     for (size_t i = 0; i < count; i++) {
         uint64_t running = threads[i].regs.value[gmr__arch_sp];
-        if (running > stack && running <= stack + size) {
+        if (running > thread.stack_low && running <= thread.stack_high) {
             thread.state = GMR__GREEN_RUNNING;
             thread.carrier = threads[i].tid;
         }
     }
     if (thread.state == GMR__GREEN_SUSPENDED) {
-        if (below != site)
+        uint64_t sp;
+        if (!is_as_saved(scan, &context) || (gmr__addrmap_get(highest, context.stack, &sp) && sp != context.sp) ||
+            has_ended(scan, &context))
             return;
         for (size_t i = 0; i < sizeof(numbers); i++)
-            set_register(&thread.regs, numbers[i], bytes + offsets[i]);
+            set_register(&thread.regs, numbers[i], context.bytes + offsets[i]);
     }
-    gmr__addrmap_put(done, stack, 1);
+    gmr__addrmap_put(done, context.stack, 1);
     gmr__green_emit(scan->green, &thread);
+}
+
+static void check_ucontexts(struct gmr__scan *scan, struct gmr__addrmap *done)
+{
+    struct gmr__addrmap highest;
+    gmr__addrmap_init(&highest, MAX_CANDIDATES);
+    find_highest(scan, &highest);
+    for (size_t i = 0; i < scan->count && !gmr__green_out_of_time(scan->green); i++)
+        check_ucontext(scan, &scan->candidates[i], &highest, done);
+    gmr__addrmap_free(&highest);
 }
 
 static void check_others(struct gmr__scan *scan, const struct gmr__addrmap *seen, struct gmr__addrmap *done)
@@ -397,8 +466,7 @@ static int collect(struct gmr__green *green, void *state)
     struct gmr__addrmap done, seen;
     gmr__addrmap_init(&done, MAX_CANDIDATES);
     gmr__addrmap_init(&seen, MAX_PAGES * 2);
-    for (size_t i = 0; i < scan->count && !gmr__green_out_of_time(green); i++)
-        check_ucontext(scan, &scan->candidates[i], &done);
+    check_ucontexts(scan, &done);
     check_threads(scan, &done);
     check_pages(scan, &seen, &done);
     check_others(scan, &seen, &done);

@@ -3,7 +3,7 @@ import json
 import shutil
 import subprocess
 
-from common import Skip, check, suite
+from common import BUILD, Skip, check, suite
 from source import HERE, run
 
 
@@ -133,6 +133,20 @@ sleep 10000;
              [frame.get("function") for frame in document["stacks"][x["stack"]]["frames"]]]
     check(len(green) == 50 and {x["kind"] for x in document["green_threads"]} == {"libcoro coroutine"}, len(green),
           len(document["green_threads"]))
+
+
+@suite.test
+def ucontexts(t):
+    """Those that wait: none that returned, nor one that was on a stack before its present owner. (One that runs since it was made never switched.)"""
+    process = t.spawn([BUILD / "tests/green/target_context"])
+    t.wait(lambda: "ready" in process.stdout_text(), "the program to be ready", alive=process)
+    document = t.valid_json(t.gmr("report", process.pid, "--format", "json", "--sections", "green_threads,threads").stdout)
+    seen = []
+    for thread in document["green_threads"]:
+        check(thread["discovered"] is True and thread["kind"] == "ucontext" and thread["state"] == "suspended", thread)
+        names = [frame.get("function") for frame in document["stacks"][thread["stack"]]["frames"]]
+        seen.append(next((f"{name} {names.count('descend')}" for name in ("waits", "nine", "returns") if name in names), names))
+    check(sorted(seen) == ["nine 2", "waits 2", "waits 4", "waits 6"], seen)
 
 
 @suite.test
