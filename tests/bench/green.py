@@ -171,7 +171,7 @@ def main():
     parser.add_argument("--only", default="", help="names of functions in PROGRAMS, by comma")
     arguments = parser.parse_args()
     only = arguments.only.split(",") if arguments.only else []
-    print(f"\n{os.cpu_count()} processors, Linux {os.uname().release}, medians of {arguments.runs} runs.\n")
+    print(f"\n{os.cpu_count()} processors, Linux {os.uname().release.partition('-')[0]}, medians of {arguments.runs} runs.\n")
     print("| green threads | tool | wall, s | CPU, s | memory, MiB | OS threads stood, ms | listed | output, MB |")
     print("|---|---|---|---|---|---|---|---|")
     for kind in PROGRAMS:
