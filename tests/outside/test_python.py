@@ -47,9 +47,9 @@ def green_threads_that_come_and_go_leave_the_others_whole(t):
 
 
 THREADS = """
-import greenlet, threading, time
+import greenlet, os, threading, time
 def say():
-    print(threading.get_native_id(), id(greenlet.getcurrent()), flush=True)
+    os.write(1, b"%d %d\\n" % (threading.get_native_id(), id(greenlet.getcurrent()))) # whole: threads say so at the same time
     time.sleep(3600)
 def in_thread():
     main = greenlet.getcurrent()
