@@ -22,6 +22,7 @@ PERIOD = 0.5
 WARM_UP = 6  # reports until every path has been walked once and memory has settled
 GROWTH_KB = 1024  # malloc's and the page cache's play, not a leak: 1 MiB over any number of reports
 KEPT = 100  # gmr_options.max_files
+TOLD, END_BYTES = 3, 2000  # of reports that were not whole
 
 
 def figures(pid):
@@ -54,6 +55,12 @@ def soak(t, seconds):
     counts = {"by_signal": 0, "from_outside": 0, "cut_short": 0, "most_files": 0}
     seen = set()
 
+    def count(kind, whole, text):
+        counts[kind] += 1
+        counts["cut_short"] += not whole
+        if not whole and counts["cut_short"] <= TOLD:
+            print("# not whole, its end:", *text[-END_BYTES:].splitlines(), sep="\n# ")
+
     def new_file():
         for path in log.iterdir():
             if path.name not in seen and END in path.read_text(errors="replace"):
@@ -65,13 +72,11 @@ def soak(t, seconds):
         os.kill(process.pid, signal.SIGUSR2)
         counts["most_files"] = max(counts["most_files"], len(list(log.iterdir())))
         text = t.wait(new_file, "a report file", alive=process).read_text(errors="replace")
-        counts["by_signal"] += 1
-        counts["cut_short"] += "status = complete" not in text
+        count("by_signal", "status = complete" in text, text)
 
     def from_outside():
         result = t.gmr("report", process.pid)
-        counts["from_outside"] += 1
-        counts["cut_short"] += result.returncode != 0 or END not in result.stdout
+        count("from_outside", result.returncode == 0 and END in result.stdout, result.stdout)
 
     first = None
     with common.Client(lambda: daemons.talk(address, b"order tea\n", b"your order is"), pause=0.02) as client:
