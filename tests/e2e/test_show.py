@@ -19,10 +19,10 @@ for number in range(3):
 print("ready", flush=True)
 time.sleep(1000)
 """
-# What changes from one report of a stopped process to the next.
+# What changes from one report of a stopped process to the next; let go by the capture, it runs for a moment before it stands again.
 VOLATILE = re.compile(
     r"^(  )?(id|time|wall_us|pause_max_us|pause_median_us|copied_bytes|uptime_seconds|minute_1|minutes_5|minutes_15|voluntary|involuntary|current|"
-    r"available|free|system|oom_score|throttled|throttled_us|peak|minor|rss\w*|page_tables) = .*$", re.M)
+    r"available|free|system|oom_score|throttled|throttled_us|peak|minor|rss\w*|page_tables) = .*$|(?<=state: )(running|stopped)(?= \])", re.M)
 
 
 def stopped(t):
