@@ -22,7 +22,6 @@
 #define PAGE 4096u
 #define ROUND 512
 #define CONTEXT_BYTES 80 /* from S: all that the routines push */
-#define UCONTEXT_BYTES 176
 #define ROUNDS 3
 #define SHORT_NS 300000000u /* a search that took less is worth another one */
 #define NEAR_PAGES 64       /* an OS thread this near to where contexts were seen may be on one's stack */
@@ -166,7 +165,7 @@ static bool is_running(struct gmr__green *green, uint64_t context)
     return false;
 }
 
-static bool is_writable(struct gmr__green *green, uint64_t address)
+bool gmr__scan_is_writable(struct gmr__green *green, uint64_t address)
 {
     const struct gmr__map *map = gmr__snapshot_map(gmr__green_snapshot(green), address);
     return map && map->write;
@@ -186,12 +185,6 @@ static bool is_on_foreign_stack(struct gmr__scan *scan, const struct gmr__thread
     return false;
 }
 
-static void set_register(struct gmr__regs *regs, unsigned number, const unsigned char *from)
-{
-    memcpy(&regs->value[number], from, 8);
-    regs->valid |= 1ull << number;
-}
-
 /* DWARF numbers of x86-64: rbx 3, rbp 6, rsp 7, r12 to r15, rip 16. */
 static void emit_pushed(struct gmr__scan *scan, const struct gmr__scan_routine *routine, uint64_t context,
                         uint64_t owner, const unsigned char *bytes)
@@ -202,7 +195,7 @@ static void emit_pushed(struct gmr__scan *scan, const struct gmr__scan_routine *
     struct gmr__green_thread thread = {
         .kind = routine->kind, .address = owner, .state = GMR__GREEN_SUSPENDED, .discovered = true};
     for (uint32_t i = 0; i < 7; i++)
-        set_register(&thread.regs, order[i], bytes + first + i * 8);
+        gmr__scan_set_register(&thread.regs, order[i], bytes + first + i * 8);
     thread.regs.value[7] = context + routine->pc_offset + 8;
     thread.regs.valid |= 1u << 7;
     const struct gmr__map *map = gmr__snapshot_map(gmr__green_snapshot(scan->green), context);
@@ -253,7 +246,7 @@ static void check_in_flight(struct gmr__scan *scan, const struct gmr__thread *th
         uint64_t context = contexts[i];
         if (context % 8 != 0 || !gmr__addrmap_get(&scan->pages, context >> 12, NULL) ||
             gmr__addrmap_get(done, context, NULL) || is_running(scan->green, context) ||
-            !is_writable(scan->green, context) || in_dead_stack(scan->green, context) ||
+            !gmr__scan_is_writable(scan->green, context) || in_dead_stack(scan->green, context) ||
             gmr__green_known(scan->green, context))
             continue;
         gmr__addrmap_put(done, context, 1);
@@ -295,7 +288,7 @@ static void check_words(struct gmr__scan *scan, const uint64_t *owners, const ui
     for (size_t i = 0; i < count; i++)
         if (words[i] % 8 == 0 &&
             words[i] - scan->context_low + PAGE <= scan->context_high - scan->context_low + 2 * PAGE &&
-            !gmr__addrmap_get(done, words[i], NULL) && is_writable(scan->green, words[i]) &&
+            !gmr__addrmap_get(done, words[i], NULL) && gmr__scan_is_writable(scan->green, words[i]) &&
             !in_dead_stack(scan->green, owners[i]) && !in_dead_stack(scan->green, words[i]) &&
             !is_running(scan->green, words[i]) && !gmr__green_known(scan->green, words[i])) {
             gmr__addrmap_put(done, words[i], 1);
@@ -346,104 +339,6 @@ static void check_pages(struct gmr__scan *scan, struct gmr__addrmap *seen, struc
     }
 }
 
-struct ucontext {
-    uint64_t address, stack, size, sp, site;
-    uint8_t routine;
-    unsigned char bytes[UCONTEXT_BYTES];
-};
-
-/* A ucontext_t whose stack pointer is inside the stack that it names, and that a switch saved. */
-static bool read_ucontext(struct gmr__scan *scan, const struct gmr__scan_candidate *candidate, struct ucontext *context)
-{
-    *context = (struct ucontext){.address = candidate->context, .routine = candidate->routine};
-    if (gmr__green_read(scan->green, candidate->context, context->bytes, UCONTEXT_BYTES) != 0)
-        return false;
-    memcpy(&context->stack, context->bytes + 16, 8);
-    memcpy(&context->size, context->bytes + 32, 8);
-    memcpy(&context->sp, context->bytes + 160, 8);
-    memcpy(&context->site, context->bytes + 168, 8);
-    return context->size != 0 && context->size <= (uint64_t)1 << 32 && context->sp > context->stack &&
-           context->sp - context->stack <= context->size && is_writable(scan->green, context->sp - 8) &&
-           gmr__addrmap_get(&scan->sites, context->site, NULL) && !gmr__green_known(scan->green, context->sp);
-}
-
-/* swapcontext's return address still stands below its stack pointer: so it did when it was saved. */
-static bool is_as_saved(struct gmr__scan *scan, const struct ucontext *context)
-{
-    uint64_t below;
-    return gmr__green_read(scan->green, context->sp - 8, &below, 8) == 0 && below == context->site;
-}
-
-/*
- * glibc's makecontext has the function return to the start of __start_context, which calls setcontext with the stack pointer just above
- * that address: whose place then holds one behind a call. So for up to six arguments; with more it is not told.
- */
-static bool has_ended(struct gmr__scan *scan, const struct ucontext *context)
-{
-    uint64_t slot = ((context->stack + context->size - 8) & ~(uint64_t)15) - 8, after;
-    unsigned char call;
-    if (gmr__green_read(scan->green, slot, &after, 8) != 0)
-        return false;
-    const struct gmr__map *map = gmr__snapshot_map(gmr__green_snapshot(scan->green), after);
-    return map && map->exec && gmr__green_read(scan->green, after - 5, &call, 1) == 0 && call == 0xe8;
-}
-
-/* Of those that were on one stack one after the other, the last would have written over what the others left further up. */
-static void find_highest(struct gmr__scan *scan, struct gmr__addrmap *highest)
-{
-    struct ucontext context;
-    uint64_t sp;
-    for (size_t i = 0; i < scan->count && !gmr__green_out_of_time(scan->green); i++)
-        if (read_ucontext(scan, &scan->candidates[i], &context) && is_as_saved(scan, &context) &&
-            (!gmr__addrmap_get(highest, context.stack, &sp) || sp < context.sp))
-            gmr__addrmap_put(highest, context.stack, context.sp);
-}
-
-static void check_ucontext(struct gmr__scan *scan, const struct gmr__scan_candidate *candidate,
-                           const struct gmr__addrmap *highest, struct gmr__addrmap *done)
-{
-    static const uint8_t numbers[] = {12, 13, 14, 15, 6, 3, 7, 16};
-    static const uint8_t offsets[] = {72, 80, 88, 96, 120, 128, 160, 168};
-    struct ucontext context;
-    if (!read_ucontext(scan, candidate, &context) || gmr__addrmap_get(done, context.stack, NULL))
-        return;
-    struct gmr__green_thread thread = {.kind = scan->routines[context.routine].kind,
-                                       .address = context.address,
-                                       .state = GMR__GREEN_SUSPENDED,
-                                       .discovered = true,
-                                       .stack_low = context.stack,
-                                       .stack_high = context.stack + context.size};
-    size_t count;
-    const struct gmr__thread *threads = gmr__green_stopped(scan->green, &count);
-    for (size_t i = 0; i < count; i++) {
-        uint64_t running = threads[i].regs.value[gmr__arch_sp];
-        if (running > thread.stack_low && running <= thread.stack_high) {
-            thread.state = GMR__GREEN_RUNNING;
-            thread.carrier = threads[i].tid;
-        }
-    }
-    if (thread.state == GMR__GREEN_SUSPENDED) {
-        uint64_t sp;
-        if (!is_as_saved(scan, &context) || (gmr__addrmap_get(highest, context.stack, &sp) && sp != context.sp) ||
-            has_ended(scan, &context))
-            return;
-        for (size_t i = 0; i < sizeof(numbers); i++)
-            set_register(&thread.regs, numbers[i], context.bytes + offsets[i]);
-    }
-    gmr__addrmap_put(done, context.stack, 1);
-    gmr__green_emit(scan->green, &thread);
-}
-
-static void check_ucontexts(struct gmr__scan *scan, struct gmr__addrmap *done)
-{
-    struct gmr__addrmap highest;
-    gmr__addrmap_init(&highest, MAX_CANDIDATES);
-    find_highest(scan, &highest);
-    for (size_t i = 0; i < scan->count && !gmr__green_out_of_time(scan->green); i++)
-        check_ucontext(scan, &scan->candidates[i], &highest, done);
-    gmr__addrmap_free(&highest);
-}
-
 static void check_others(struct gmr__scan *scan, const struct gmr__addrmap *seen, struct gmr__addrmap *done)
 {
     uint64_t owners[ROUND];
@@ -466,7 +361,7 @@ static int collect(struct gmr__green *green, void *state)
     struct gmr__addrmap done, seen;
     gmr__addrmap_init(&done, MAX_CANDIDATES);
     gmr__addrmap_init(&seen, MAX_PAGES * 2);
-    check_ucontexts(scan, &done);
+    gmr__scan_check_ucontexts(scan);
     check_threads(scan, &done);
     check_pages(scan, &seen, &done);
     check_others(scan, &seen, &done);

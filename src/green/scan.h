@@ -6,9 +6,12 @@
  *   scan_sites.c   those return addresses, by decoding the calls of known routines
  *   scan_memory.c  a walk over the pages of writable memory that are present
  *   scan.c         the source: find candidates, check them, check them again at the stop
+ *   scan_ucontext.c  candidates that are a ucontext_t
  */
 #ifndef GMR_GREEN_SCAN_H
 #define GMR_GREEN_SCAN_H
+
+#include <string.h>
 
 #include "green/addrmap.h"
 #include "green/green.h"
@@ -51,6 +54,15 @@ struct gmr__scan {
     bool cut;
 };
 
+/* scan.c */
+bool gmr__scan_is_writable(struct gmr__green *green, uint64_t address);
+static inline void gmr__scan_set_register(struct gmr__regs *regs, unsigned number, const unsigned char *from)
+{
+    memcpy(&regs->value[number], from, 8);
+    regs->valid |= 1ull << number;
+}
+/* scan_ucontext.c: at the stop; emits. */
+void gmr__scan_check_ucontexts(struct gmr__scan *scan);
 /* scan_sites.c: true if the process calls any routine of the table. */
 bool gmr__scan_find_sites(struct gmr__scan *scan);
 
