@@ -9,6 +9,7 @@
 
 #include <elf.h>
 #include <errno.h>
+#include <stdbool.h>
 
 #include "sys/buf.h"
 #include "sys/sys.h"
@@ -20,17 +21,25 @@ struct image {
     pid_t pid; /* 0: a file */
     int fd;
     uint64_t start;
+    int error; /* why it can't be read, other than that nothing is there */
 };
 
-static bool read_at(const struct image *image, uint64_t offset, void *to, size_t bytes)
+static bool is_read(struct image *image, long n, size_t bytes)
+{
+    if (n < 0 && n != -EFAULT)
+        image->error = (int)n;
+    return n == (long)bytes;
+}
+
+static bool read_at(struct image *image, uint64_t offset, void *to, size_t bytes)
 {
     if (image->pid == 0)
-        return offset <= INT64_MAX && gmr__pread(image->fd, to, bytes, (int64_t)offset) == (ssize_t)bytes;
+        return offset <= INT64_MAX && is_read(image, gmr__pread(image->fd, to, bytes, (int64_t)offset), bytes);
     uint64_t address;
     if (__builtin_add_overflow(image->start, offset, &address))
         return false;
     struct iovec local = {to, bytes}, remote = {(void *)(uintptr_t)address, bytes};
-    return GMR__SYS(SYS_process_vm_readv, image->pid, &local, 1, &remote, 1, 0) == (long)bytes;
+    return is_read(image, GMR__SYS(SYS_process_vm_readv, image->pid, &local, 1, &remote, 1, 0), bytes);
 }
 
 static void put_hex(const unsigned char *bytes, size_t count, char *to, size_t cap)
@@ -69,7 +78,7 @@ static bool find_in_notes(const unsigned char *notes, size_t bytes, char *to, si
 }
 
 /* Where a segment's bytes are: at its offset in the file; in memory at its address, less that of the segment that holds the headers. */
-static bool notes_of(const struct image *image, const Elf64_Phdr *note, uint64_t first_address, char *to, size_t cap)
+static bool notes_of(struct image *image, const Elf64_Phdr *note, uint64_t first_address, char *to, size_t cap)
 {
     unsigned char notes[MAX_NOTES];
     size_t bytes = note->p_filesz < sizeof(notes) ? note->p_filesz : sizeof(notes);
@@ -77,7 +86,7 @@ static bool notes_of(const struct image *image, const Elf64_Phdr *note, uint64_t
     return bytes > 0 && read_at(image, at, notes, bytes) && find_in_notes(notes, bytes, to, cap);
 }
 
-static bool find(const struct image *image, char *to, size_t cap)
+static bool find(struct image *image, char *to, size_t cap)
 {
     Elf64_Ehdr header;
     Elf64_Phdr program[MAX_HEADERS];
@@ -101,24 +110,30 @@ static bool find(const struct image *image, char *to, size_t cap)
     return false;
 }
 
-bool gmr__build_id_memory(pid_t pid, uint64_t start, char *to, size_t cap)
+static int result(const struct image *image, bool found)
+{
+    return found ? 0 : image->error ? image->error : -ENOENT;
+}
+
+int gmr__build_id_memory(pid_t pid, uint64_t start, char *to, size_t cap)
 {
     struct image image = {.pid = pid, .start = start};
     to[0] = '\0';
-    return pid > 0 && find(&image, to, cap);
+    return result(&image, pid > 0 && find(&image, to, cap));
 }
 
-bool gmr__build_id_file(const char *path, char *to, size_t cap)
+int gmr__build_id_file(const char *path, char *to, size_t cap)
 {
     struct stat st;
     to[0] = '\0';
     /* Opening a device or a FIFO can do things; looking first costs a call. */
-    if (GMR__SYS(SYS_newfstatat, AT_FDCWD, path, &st, 0, 0, 0) < 0 || !S_ISREG(st.st_mode))
-        return false;
+    int error = (int)GMR__SYS(SYS_newfstatat, AT_FDCWD, path, &st, 0, 0, 0);
+    if (error < 0 || !S_ISREG(st.st_mode))
+        return error < 0 ? error : -ENOENT;
     struct image image = {.fd = gmr__open(path, O_RDONLY | O_NOCTTY | O_NONBLOCK)};
     if (image.fd < 0)
-        return false;
+        return image.fd;
     bool found = find(&image, to, cap);
     gmr__close(image.fd);
-    return found;
+    return result(&image, found);
 }

@@ -19,6 +19,7 @@ struct place {
     char path[PATH_BYTES];  /* as /proc/PID/cgroup says */
     char directory[2 * PATH_BYTES];
     size_t mount_bytes;
+    struct gmr__section_status *status;
 };
 
 /* ------------------------------------------------------------------------------------------------ where */
@@ -38,12 +39,12 @@ static bool has_word(const char *words, char end, const char *name)
 }
 
 /* The path in the hierarchy of `controller`; NULL: version 2's ("0::/path"). */
-static bool find_path(const struct gmr__target *target, const char *controller, char *to, size_t cap)
+static bool find_path(const struct gmr__target *target, const char *controller, char *to, size_t cap,
+                      struct gmr__section_status *status)
 {
     struct gmr__lines lines;
     bool found = false;
-    if (gmr__proc_lines_open(&lines, target->proc, target->pid, 0, "cgroup"))
-        return false;
+    gmr__proc_lines_open(&lines, target->proc, target->pid, 0, "cgroup");
     for (char *line; !found && (line = gmr__lines_next(&lines, NULL));) {
         const char *at = line;
         while (*at && *at != ':')
@@ -60,6 +61,7 @@ static bool find_path(const struct gmr__target *target, const char *controller, 
             found = !buf.overflow && to[0] == '/';
         }
     }
+    gmr__section_unread(status, "the control groups", lines.error);
     gmr__lines_close(&lines);
     return found;
 }
@@ -97,8 +99,7 @@ static bool find_mount(const struct gmr__target *target, const char *controller,
     gmr__buf_init(&buf, path, sizeof(path));
     gmr__buf_str(&buf, target->proc);
     gmr__buf_str(&buf, "/self/mountinfo");
-    if (gmr__lines_open(&lines, path))
-        return false;
+    gmr__lines_open(&lines, path);
     for (char *line, *root, *point, *type, *super; !found && (line = gmr__lines_next(&lines, NULL));) {
         if (!parse_mount(line, &root, &point, &type, &super))
             continue;
@@ -116,6 +117,7 @@ static bool find_mount(const struct gmr__target *target, const char *controller,
             gmr__buf_str(&buf, place->path + root_bytes);
         found = !buf.overflow;
     }
+    gmr__section_unread(place->status, "the list of mounts", lines.error);
     gmr__lines_close(&lines);
     return found;
 }
@@ -127,23 +129,26 @@ static bool outside(const char *path)
 
 /* ------------------------------------------------------------------------------------------------ what */
 
-static bool read_in(const char *directory, size_t bytes, const char *name, char *to, size_t cap)
+/* The file `name` of the first `bytes` of the place's directory. */
+static bool read_in(const struct place *place, size_t bytes, const char *name, char *to, size_t cap)
 {
     char path[2 * PATH_BYTES + 64];
     struct gmr__buf buf;
     gmr__buf_init(&buf, path, sizeof(path));
-    gmr__buf_bytes(&buf, directory, bytes);
+    gmr__buf_bytes(&buf, place->directory, bytes);
     gmr__buf_char(&buf, '/');
     gmr__buf_str(&buf, name);
-    return !buf.overflow && gmr__read_file(path, to, cap) > 0;
+    ssize_t n = buf.overflow ? -ENAMETOOLONG : gmr__read_file(path, to, cap);
+    gmr__section_unread(place->status, name, (int)n);
+    return n > 0;
 }
 
 /* "max" and version 1's nearly-2^63 mean no limit. */
-static bool number_in(const char *directory, size_t bytes, const char *name, uint64_t *value)
+static bool number_in(const struct place *place, size_t bytes, const char *name, uint64_t *value)
 {
     char text[64];
     const char *at = text;
-    if (!read_in(directory, bytes, name, text, sizeof(text)))
+    if (!read_in(place, bytes, name, text, sizeof(text)))
         return false;
     if (gmr__starts_with(text, "max")) {
         *value = UNLIMITED;
@@ -164,7 +169,7 @@ static bool tightest(const struct place *place, const char *name, uint64_t *leas
     *least = UNLIMITED;
     for (;;) {
         uint64_t value;
-        if (number_in(place->directory, bytes, name, &value)) {
+        if (number_in(place, bytes, name, &value)) {
             any = true;
             if (value < *least)
                 *least = value;
@@ -194,7 +199,7 @@ static void put_number(struct gmr_writer *w, const char *key, uint64_t value, bo
 static void put_one(struct gmr_writer *w, const char *key, const struct place *place, const char *name, bool size)
 {
     uint64_t value;
-    if (number_in(place->directory, gmr__strlen(place->directory), name, &value))
+    if (number_in(place, gmr__strlen(place->directory), name, &value))
         put_number(w, key, value, size);
 }
 
@@ -211,7 +216,7 @@ static void put_from_lines(struct gmr_writer *w, const char *key, const struct p
 {
     char text[4096];
     size_t n = gmr__strlen(name);
-    if (!read_in(place->directory, gmr__strlen(place->directory), file, text, sizeof(text)))
+    if (!read_in(place, gmr__strlen(place->directory), file, text, sizeof(text)))
         return;
     for (const char *at = text; *at; at++) {
         uint64_t value;
@@ -238,7 +243,7 @@ static void put_cpu_max(struct gmr_writer *w, const struct place *place)
     char text[64];
     const char *at = text;
     uint64_t quota = UNLIMITED, period = 0;
-    if (!read_in(place->directory, gmr__strlen(place->directory), "cpu.max", text, sizeof(text)))
+    if (!read_in(place, gmr__strlen(place->directory), "cpu.max", text, sizeof(text)))
         return;
     if (gmr__starts_with(text, "max"))
         at += 3;
@@ -285,8 +290,8 @@ static void put_v1_cpu(struct gmr_writer *w, const struct place *place)
 {
     uint64_t quota = UNLIMITED, period = 0;
     size_t n = gmr__strlen(place->directory);
-    if (number_in(place->directory, n, "cpu.cfs_period_us", &period)) {
-        if (!number_in(place->directory, n, "cpu.cfs_quota_us", &quota))
+    if (number_in(place, n, "cpu.cfs_period_us", &period)) {
+        if (!number_in(place, n, "cpu.cfs_quota_us", &quota))
             quota = UNLIMITED; /* -1 */
         put_cpus(w, quota, period);
     }
@@ -302,10 +307,11 @@ static void put_v1_pids(struct gmr_writer *w, const struct place *place)
 
 /* A hierarchy: its path, and what it limits if its directory can be read. */
 static bool put_hierarchy(struct gmr_writer *w, const struct gmr__target *target, const char *controller,
-                          void (*put)(struct gmr_writer *, const struct place *), bool *unseen)
+                          void (*put)(struct gmr_writer *, const struct place *), bool *unseen,
+                          struct gmr__section_status *status)
 {
-    struct place place;
-    if (!find_path(target, controller, place.path, sizeof(place.path)))
+    struct place place = {.status = status};
+    if (!find_path(target, controller, place.path, sizeof(place.path), status))
         return false;
     if (controller)
         gmr_begin_map(w, controller);
@@ -333,16 +339,16 @@ static void run(struct gmr_writer *w, const struct gmr__target *target, struct g
         gmr__section_error(status, GMR__FAILED, "the control groups", (int)n);
         return;
     }
-    any |= put_hierarchy(w, target, "memory", put_v1_memory, &unseen);
-    any |= put_hierarchy(w, target, "cpu", put_v1_cpu, &unseen);
-    any |= put_hierarchy(w, target, "pids", put_v1_pids, &unseen);
+    any |= put_hierarchy(w, target, "memory", put_v1_memory, &unseen, status);
+    any |= put_hierarchy(w, target, "cpu", put_v1_cpu, &unseen, status);
+    any |= put_hierarchy(w, target, "pids", put_v1_pids, &unseen, status);
     if (any) { /* beside version 1 the second hierarchy only groups processes */
-        if (find_path(target, NULL, path, sizeof(path)))
+        if (find_path(target, NULL, path, sizeof(path), status))
             gmr_put_string(w, "unified_path", path);
     } else {
-        any = put_hierarchy(w, target, NULL, put_v2, &unseen);
+        any = put_hierarchy(w, target, NULL, put_v2, &unseen, status);
     }
-    if (!any)
+    if (!any && status->status == GMR__OK)
         gmr__section_note(status, GMR__ABSENT, "the process is in no control group", NULL);
     else if (unseen)
         gmr__section_note(status, GMR__PARTIAL,

@@ -50,7 +50,7 @@ struct file {
 struct files {
     const struct gmr__target *target;
     struct gmr__section_status *status;
-    uint64_t count, by_kind[KINDS], unreadable;
+    uint64_t count, by_kind[KINDS];
     struct gmr__socket *sockets;
     size_t socket_count;
 };
@@ -101,11 +101,13 @@ static void descriptor_name(char *to, size_t cap, const char *directory, int fd)
 }
 
 /* fdinfo says "flags:\t0100000" in octal; a directory that was opened as one has O_DIRECTORY. */
-static bool is_directory(const struct gmr__target *target, int fd)
+static bool is_directory(const struct files *files, int fd)
 {
     char name[32], text[256];
     descriptor_name(name, sizeof(name), "fdinfo/", fd);
-    if (gmr__proc_read(target->proc, target->pid, 0, name, text, sizeof(text)) <= 0)
+    ssize_t n = gmr__proc_read(files->target->proc, files->target->pid, 0, name, text, sizeof(text));
+    gmr__section_unread(files->status, "whether a descriptor is of a directory", (int)n);
+    if (n <= 0)
         return false;
     for (const char *at = text; *at; at++) {
         if (!gmr__starts_with(at, "flags:\t"))
@@ -125,14 +127,15 @@ static bool look_at(const struct files *files, int fd, struct file *file, bool c
     file->inode = 0;
     descriptor_name(name, sizeof(name), "fd/", fd);
     ssize_t n = gmr__proc_readlink(files->target->proc, files->target->pid, 0, name, file->link, sizeof(file->link));
+    gmr__section_unread(files->status, "a descriptor", (int)n);
     if (n < 0)
-        return false;
+        return false; /* else closed meanwhile */
     file->kind = kind_of(file->link);
     if (file->kind == SOCKET) {
         const char *at = file->link + 8;
         gmr__parse_uint(&at, &file->inode);
     }
-    if (closely && file->kind == FILE_ && is_directory(files->target, fd))
+    if (closely && file->kind == FILE_ && is_directory(files, fd))
         file->kind = DIRECTORY;
     return true;
 }
@@ -161,10 +164,8 @@ static int count_files(struct files *files)
         files->count++;
         if (gmr__target_late(files->target))
             continue;
-        if (!look_at(files, fd, &file, files->count <= MAX_LISTED)) {
-            files->unreadable++;
+        if (!look_at(files, fd, &file, files->count <= MAX_LISTED))
             continue;
-        }
         files->by_kind[file.kind]++;
         if (file.kind == SOCKET)
             add_socket(files, &file);
@@ -174,12 +175,11 @@ static int count_files(struct files *files)
     return error;
 }
 
-static uint64_t soft_limit(const struct gmr__target *target)
+static uint64_t soft_limit(const struct gmr__target *target, struct gmr__section_status *status)
 {
     struct gmr__lines lines;
     uint64_t value = 0;
-    if (gmr__proc_lines_open(&lines, target->proc, target->pid, 0, "limits"))
-        return 0;
+    gmr__proc_lines_open(&lines, target->proc, target->pid, 0, "limits");
     for (char *line; (line = gmr__lines_next(&lines, NULL));) {
         if (!gmr__starts_with(line, "Max open files"))
             continue;
@@ -189,6 +189,7 @@ static uint64_t soft_limit(const struct gmr__target *target)
         gmr__parse_uint(&at, &value);
         break;
     }
+    gmr__section_unread(status, "the limit of open files", lines.error);
     gmr__lines_close(&lines);
     return value;
 }
@@ -277,7 +278,7 @@ static void list_files(struct gmr_writer *w, const struct files *files)
         gmr_begin_list(w, "descriptors");
     while (listed < MAX_LISTED && !gmr__target_late(files->target) && gmr__dir_next(&dir, &fd)) {
         if (!look_at(files, fd, &file, true))
-            continue; /* closed meanwhile */
+            continue;
         listed++;
         const struct gmr__socket *socket = file.kind == SOCKET ? find_socket(files, file.inode) : NULL;
         if (text)
@@ -291,6 +292,7 @@ static void list_files(struct gmr_writer *w, const struct files *files)
         gmr_end_list(w);
     if (files->count > listed)
         gmr_put_uint(w, "not_listed", files->count - listed);
+    gmr__section_unread(files->status, "the list of open files", dir.error);
     gmr__dir_close(&dir);
 }
 
@@ -316,7 +318,9 @@ static void run(struct gmr_writer *w, const struct gmr__target *target, struct g
     if (error)
         gmr__section_error(status, files.count ? GMR__PARTIAL : GMR__FAILED, "the open files", error);
     if (!error || files.count) {
-        put_counts(w, &files, soft_limit(target));
+        put_counts(w, &files, soft_limit(target, status));
+        if (!files.sockets)
+            gmr__section_error(status, GMR__PARTIAL, "what its sockets are", -ENOMEM);
         gmr__sockets_resolve(files.sockets, files.socket_count, target, status);
         list_files(w, &files);
     }

@@ -14,6 +14,8 @@
 
 #define LIBC_SEARCH_MAX (4u << 20)
 
+static const char the_libc[] = "the libc's version";
+
 static void keep_first_line(char *text)
 {
     while (*text && *text != '\n')
@@ -21,10 +23,13 @@ static void keep_first_line(char *text)
     *text = '\0';
 }
 
-static void put_file(struct gmr_writer *w, const struct gmr__target *target, const char *key, const char *name)
+static void put_file(struct gmr_writer *w, const struct gmr__target *target, const char *key, const char *name,
+                     struct gmr__section_status *status)
 {
     char text[256];
-    if (gmr__proc_read(target->proc, 0, 0, name, text, sizeof(text)) <= 0)
+    ssize_t n = gmr__proc_read(target->proc, 0, 0, name, text, sizeof(text));
+    gmr__section_unread(status, name, (int)n);
+    if (n <= 0)
         return;
     keep_first_line(text);
     if (text[0])
@@ -75,19 +80,26 @@ static bool version_behind(const char *text, struct gmr__buf *to)
     return false;
 }
 
-static bool search_file(const char *path, uint64_t offset, uint64_t bytes, struct gmr__buf *to)
+static bool search_file(const char *path, uint64_t offset, uint64_t bytes, struct gmr__buf *to,
+                        struct gmr__section_status *status)
 {
     static const char mark[] = "GNU C Library (";
     char text[4096 + 512];
     struct stat st;
-    if (GMR__SYS(SYS_newfstatat, AT_FDCWD, path, &st, 0, 0, 0) < 0 || !S_ISREG(st.st_mode))
+    int error = (int)GMR__SYS(SYS_newfstatat, AT_FDCWD, path, &st, 0, 0, 0);
+    gmr__section_unread(status, the_libc, error);
+    if (error < 0 || !S_ISREG(st.st_mode))
         return false;
     int fd = gmr__open(path, O_RDONLY | O_NOCTTY | O_NONBLOCK);
     bool found = false;
+    gmr__section_unread(status, the_libc, fd);
     if (bytes > LIBC_SEARCH_MAX)
         bytes = LIBC_SEARCH_MAX;
     for (uint64_t at = 0; fd >= 0 && !found && at < bytes; at += 4096) { /* pieces overlap by 511 bytes */
         ssize_t n = gmr__pread(fd, text, sizeof(text) - 1, (int64_t)(offset + at));
+        if (n == -EINTR)
+            n = gmr__pread(fd, text, sizeof(text) - 1, (int64_t)(offset + at));
+        gmr__section_unread(status, the_libc, (int)n);
         if (n <= 0)
             break;
         text[n] = '\0';
@@ -102,15 +114,14 @@ static bool search_file(const char *path, uint64_t offset, uint64_t bytes, struc
 }
 
 /* Its read-only data: a mapping that is neither executable nor writable, and not the first one, which holds the symbol tables. */
-static void put_libc(struct gmr_writer *w, const struct gmr__target *target)
+static void put_libc(struct gmr_writer *w, const struct gmr__target *target, struct gmr__section_status *status)
 {
     struct gmr__lines lines;
     struct gmr__proc_map map;
     char text[96], path[GMR__PROC_PATH_MAX];
     struct gmr__buf version;
     gmr__buf_init(&version, text, sizeof(text));
-    if (gmr__proc_lines_open(&lines, target->proc, target->pid, 0, "maps"))
-        return;
+    gmr__proc_lines_open(&lines, target->proc, target->pid, 0, "maps");
     while (!version.used && gmr__proc_maps_next(&lines, &map)) {
         const char *base = base_name(map.path);
         if (gmr__starts_with(base, "ld-musl-")) {
@@ -126,11 +137,12 @@ static void put_libc(struct gmr_writer *w, const struct gmr__target *target)
         char number[32];
         struct gmr__buf digits;
         gmr__buf_init(&digits, number, sizeof(number));
-        if (!buf.overflow && search_file(path, map.offset, map.end - map.start, &digits)) {
+        if (!buf.overflow && search_file(path, map.offset, map.end - map.start, &digits, status)) {
             gmr__buf_str(&version, "glibc ");
             gmr__buf_str(&version, number);
         }
     }
+    gmr__section_unread(status, the_libc, lines.error);
     gmr__lines_close(&lines);
     if (version.used)
         gmr_put_string(w, "libc", text);
@@ -138,17 +150,18 @@ static void put_libc(struct gmr_writer *w, const struct gmr__target *target)
 
 /* ------------------------------------------------------------------------------------------------ figures */
 
-static void put_cpus(struct gmr_writer *w, const struct gmr__target *target)
+static void put_cpus(struct gmr_writer *w, const struct gmr__target *target, struct gmr__section_status *status)
 {
     struct gmr__lines lines;
     unsigned long allowed[1024 / sizeof(unsigned long)] = {0};
     unsigned online = 0, usable = 0;
-    if (gmr__proc_lines_open(&lines, target->proc, 0, 0, "stat") == 0) {
-        for (char *line; (line = gmr__lines_next(&lines, NULL));)
-            online += gmr__starts_with(line, "cpu") && line[3] >= '0' && line[3] <= '9';
-        gmr__lines_close(&lines);
-    }
+    gmr__proc_lines_open(&lines, target->proc, 0, 0, "stat");
+    for (char *line; (line = gmr__lines_next(&lines, NULL));)
+        online += gmr__starts_with(line, "cpu") && line[3] >= '0' && line[3] <= '9';
+    gmr__section_unread(status, "the number of processors", lines.error);
+    gmr__lines_close(&lines);
     long n = GMR__SYS(SYS_sched_getaffinity, target->pid, sizeof(allowed), allowed, 0, 0, 0);
+    gmr__section_unread(status, "on which processors it may run", n < 0 ? (int)n : 0);
     for (long i = 0; i < n / (long)sizeof(*allowed); i++) {
         for (unsigned long word = allowed[i]; word; word &= word - 1)
             usable++;
@@ -181,15 +194,19 @@ static bool next_decimal(const char **text, double *value)
     return true;
 }
 
-static void put_decimals(struct gmr_writer *w, const struct gmr__target *target)
+static void put_decimals(struct gmr_writer *w, const struct gmr__target *target, struct gmr__section_status *status)
 {
     char text[128];
     const char *at = text;
     double value;
-    if (gmr__proc_read(target->proc, 0, 0, "uptime", text, sizeof(text)) > 0 && next_decimal(&at, &value))
+    ssize_t n = gmr__proc_read(target->proc, 0, 0, "uptime", text, sizeof(text));
+    gmr__section_unread(status, "the uptime", (int)n);
+    if (n > 0 && next_decimal(&at, &value))
         gmr_put_double(w, "uptime_seconds", value);
     at = text;
-    if (gmr__proc_read(target->proc, 0, 0, "loadavg", text, sizeof(text)) <= 0)
+    n = gmr__proc_read(target->proc, 0, 0, "loadavg", text, sizeof(text));
+    gmr__section_unread(status, "the load", (int)n);
+    if (n <= 0)
         return;
     static const char *const names[] = {"minute_1", "minutes_5", "minutes_15"};
     gmr_begin_map(w, "load");
@@ -231,15 +248,16 @@ static void run(struct gmr_writer *w, const struct gmr__target *target, struct g
 {
     char start[24];
     put_kernel(w, status);
-    put_libc(w, target);
-    put_cpus(w, target);
-    put_decimals(w, target);
-    uint64_t boot = gmr__proc_boot_time(target->proc);
+    put_libc(w, target, status);
+    put_cpus(w, target, status);
+    put_decimals(w, target, status);
+    uint64_t boot;
+    gmr__section_unread(status, "the boot's time", gmr__proc_boot_time(target->proc, &boot));
     if (boot) {
         gmr__iso_time(start, sizeof(start), boot);
         gmr_put_string(w, "boot_time", start);
     }
-    put_file(w, target, "boot_id", "sys/kernel/random/boot_id");
+    put_file(w, target, "boot_id", "sys/kernel/random/boot_id", status);
     put_memory(w, target, status);
 }
 

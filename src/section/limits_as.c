@@ -122,6 +122,7 @@ static void run(struct gmr_writer *w, const struct gmr__target *target, struct g
     }
     if (count == 0)
         gmr__section_error(status, GMR__FAILED, "the limits", lines.error ? lines.error : -EBADMSG);
+    gmr__section_unread(status, "the limits", lines.error);
     gmr__lines_close(&lines);
 }
 

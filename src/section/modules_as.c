@@ -24,22 +24,27 @@ struct module {
 struct walk {
     struct gmr_writer *w;
     const struct gmr__target *target;
+    struct gmr__section_status *status;
     uint64_t count, left_out;
 };
 
-static bool find_build_id(const struct walk *walk, const struct module *module, char *to, size_t cap)
+static void find_build_id(const struct walk *walk, const struct module *module, char *to, size_t cap)
 {
     char path[PATH_BYTES + 64];
     const struct gmr__target *target = walk->target;
-    if (module->has_header && gmr__build_id_memory(target->pid, module->header, to, cap))
-        return true;
+    int error = module->has_header ? gmr__build_id_memory(target->pid, module->header, to, cap) : -ENOENT;
+    if (error == 0)
+        return;
     to[0] = '\0';
-    if (module->path[0] != '/' || module->deleted)
-        return false;
+    if (module->path[0] != '/' || module->deleted) {
+        gmr__section_unread(walk->status, "a build id", error);
+        return;
+    }
     gmr__proc_path(path, sizeof(path), target->proc, target->pid, 0, "root");
     struct gmr__buf buf = {.text = path, .used = gmr__strlen(path), .cap = sizeof(path)};
     gmr__buf_str(&buf, module->path);
-    return !buf.overflow && gmr__build_id_file(path, to, cap);
+    if (!buf.overflow)
+        gmr__section_unread(walk->status, "a build id", gmr__build_id_file(path, to, cap));
 }
 
 static void hex(char *to, size_t cap, uint64_t value)
@@ -142,7 +147,7 @@ static void run(struct gmr_writer *w, const struct gmr__target *target, struct g
     struct gmr__lines lines;
     struct gmr__proc_map map;
     struct module module = {.open = false};
-    struct walk walk = {.w = w, .target = target};
+    struct walk walk = {.w = w, .target = target, .status = status};
     int error = gmr__proc_lines_open(&lines, target->proc, target->pid, 0, "maps");
     if (error) {
         gmr__section_error(status, GMR__FAILED, "the memory map", error);

@@ -12,6 +12,9 @@ void gmr__section_note(struct gmr__section_status *status, enum gmr__status leve
                        const char *next_step);
 /* "WHAT: permission denied" and the next step that helps against that error. */
 void gmr__section_error(struct gmr__section_status *status, enum gmr__status level, const char *what, int error);
+/* The section is partial for want of WHAT, unless there is no error or it only says that there is nothing to read: the process has ended, or
+ * this kernel has no such file. */
+void gmr__section_unread(struct gmr__section_status *status, const char *what, int error);
 /* "COUNT WHAT" */
 void gmr__section_count(struct gmr__section_status *status, enum gmr__status level, uint64_t count, const char *what);
 

@@ -74,6 +74,12 @@ void gmr__section_error(struct gmr__section_status *status, enum gmr__status lev
     gmr__section_note(status, level, reason, next_step_for(error));
 }
 
+void gmr__section_unread(struct gmr__section_status *status, const char *what, int error)
+{
+    if (error < 0 && error != -ENOENT && error != -ESRCH && error != -ENODEV)
+        gmr__section_error(status, GMR__PARTIAL, what, error);
+}
+
 void gmr__section_count(struct gmr__section_status *status, enum gmr__status level, uint64_t count, const char *what)
 {
     char reason[sizeof(status->reason)];

@@ -26,7 +26,9 @@ static void put_executable(struct gmr_writer *w, const struct gmr__target *targe
         gmr_put_bool(w, "executable_deleted", true);
     /* Through the link, the file is the right one even where it was replaced on disk. */
     gmr__proc_path(file, sizeof(file), target->proc, target->pid, 0, "exe");
-    if (gmr__build_id_file(file, build_id, sizeof(build_id)))
+    int error = gmr__build_id_file(file, build_id, sizeof(build_id));
+    gmr__section_unread(status, "the executable's build id", error);
+    if (error == 0)
         gmr_put_string(w, "build_id", build_id);
 }
 

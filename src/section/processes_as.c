@@ -36,10 +36,12 @@ static void look_at(struct walk *walk, const struct gmr__tree_process *known, st
     p->known = known;
     p->user[0] = p->start[0] = '\0';
     int error = gmr__proc_status(walk->target->proc, known->pid, 0, &p->status);
+    gmr__section_unread(walk->status, "the user and the memory of a process", error);
     p->has_ids = !error && p->status.has_ids;
     if (p->has_ids) {
         if (!walk->user[0] || walk->last_uid != p->status.uids.real)
-            gmr__user_name("", p->status.uids.real, walk->user, sizeof(walk->user));
+            gmr__section_unread(walk->status, "the users' names",
+                                gmr__user_name("", p->status.uids.real, walk->user, sizeof(walk->user)));
         walk->last_uid = p->status.uids.real;
         gmr__memcpy(p->user, walk->user, sizeof(p->user));
     }
@@ -50,6 +52,7 @@ static void look_at(struct walk *walk, const struct gmr__tree_process *known, st
 static ssize_t read_command(const struct walk *walk, pid_t pid, char *to, bool *cut)
 {
     ssize_t n = gmr__proc_read(walk->target->proc, pid, 0, "cmdline", to, COMMAND_MAX);
+    gmr__section_unread(walk->status, "a command line", (int)n);
     *cut = n == COMMAND_MAX - 1;
     /* A daemon that wrote its own title over its arguments leaves NULs behind it; they are no arguments. */
     while (n > 1 && to[n - 1] == '\0' && to[n - 2] == '\0') {
@@ -263,8 +266,9 @@ static void note_left_out(const struct gmr__tree *tree, struct gmr__section_stat
 
 static void run(struct gmr_writer *w, const struct gmr__target *target, struct gmr__section_status *status)
 {
-    struct walk walk = {.target = target, .status = status, .boot_time = gmr__proc_boot_time(target->proc)};
+    struct walk walk = {.target = target, .status = status};
     struct gmr__tree tree;
+    gmr__section_unread(status, "the boot's time", gmr__proc_boot_time(target->proc, &walk.boot_time));
     int error = gmr__tree_read(&tree, target, status);
     if (error) {
         gmr__section_error(status, GMR__FAILED, "the process", error);

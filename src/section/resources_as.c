@@ -96,19 +96,28 @@ static void put_io(struct gmr_writer *w, const struct gmr__target *target, struc
         }
     }
     gmr_end_map(w);
+    gmr__section_unread(status, "the I/O figures", lines.error);
     gmr__lines_close(&lines);
 }
 
-static void put_oom(struct gmr_writer *w, const struct gmr__target *target)
+static bool read_oom(const struct gmr__target *target, const char *name, char text[32],
+                     struct gmr__section_status *status)
+{
+    ssize_t n = gmr__proc_read(target->proc, target->pid, 0, name, text, 32);
+    gmr__section_unread(status, name, (int)n);
+    return n > 0;
+}
+
+static void put_oom(struct gmr_writer *w, const struct gmr__target *target, struct gmr__section_status *status)
 {
     char text[32];
     uint64_t value;
-    if (gmr__proc_read(target->proc, target->pid, 0, "oom_score", text, sizeof(text)) > 0) {
+    if (read_oom(target, "oom_score", text, status)) {
         const char *at = text;
         if (gmr__parse_uint(&at, &value))
             gmr_put_uint(w, "oom_score", value);
     }
-    if (gmr__proc_read(target->proc, target->pid, 0, "oom_score_adj", text, sizeof(text)) > 0) {
+    if (read_oom(target, "oom_score_adj", text, status)) {
         const char *at = text + (text[0] == '-');
         if (gmr__parse_uint(&at, &value) && value <= 1000)
             gmr_put_int(w, "oom_score_adj", text[0] == '-' ? -(int64_t)value : (int64_t)value);
@@ -148,7 +157,7 @@ static void run(struct gmr_writer *w, const struct gmr__target *target, struct g
     gmr_put_string(w, "scheduling", policy_name(stat.policy));
     if (stat.rt_priority)
         gmr_put_uint(w, "realtime_priority", stat.rt_priority);
-    put_oom(w, target);
+    put_oom(w, target, status);
     put_io(w, target, status);
 }
 

@@ -201,6 +201,7 @@ static void read_table(const struct table *table, struct gmr__socket *sockets, s
         if (table->internet)
             internet_line(line, table->v6, table->states, socket);
     }
+    gmr__section_unread(status, "the tables of sockets", lines.error);
     gmr__lines_close(&lines);
 }
 

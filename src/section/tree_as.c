@@ -122,8 +122,11 @@ int gmr__tree_read(struct gmr__tree *tree, const struct gmr__target *target, str
     find_ourselves(target->proc, &self, &helper);
     error = gmr__proc_pids_open(&dir, target->proc);
     while (!error && gmr__dir_next(&dir, &pid)) {
-        if (pid == target->pid || pid == self || pid == helper || gmr__proc_stat(target->proc, pid, 0, &stat) ||
-            stat.ppid == 0)
+        if (pid == target->pid || pid == self || pid == helper)
+            continue;
+        int unread = gmr__proc_stat(target->proc, pid, 0, &stat);
+        gmr__section_unread(status, "a process, which may be a child", unread);
+        if (unread || stat.ppid == 0)
             continue;
         if (gmr__target_late(target)) {
             gmr__section_note(status, GMR__PARTIAL, "not all of /proc could be read in time: children may be missing",
@@ -135,8 +138,8 @@ int gmr__tree_read(struct gmr__tree *tree, const struct gmr__target *target, str
             break;
         }
     }
-    if (error)
-        gmr__section_error(status, GMR__PARTIAL, "the list of processes", error);
+    if (error || dir.error)
+        gmr__section_error(status, GMR__PARTIAL, "the list of processes", error ? error : dir.error);
     gmr__dir_close(&dir);
     tree->root = find(tree, target->pid);
     link_children(tree);

@@ -4,6 +4,7 @@
  * Both halves, any context: async-signal-safe. getpwuid would load NSS modules, ask the network and take locks; here only
  * the passwd file itself is read. Callers: the sections, cli.
  */
+#include <errno.h>
 #include <stdint.h>
 
 #include "sys/buf.h"
@@ -56,7 +57,7 @@ static bool line_is(char *line, unsigned uid)
     return true;
 }
 
-void gmr__user_name(const char *root, unsigned uid, char *to, size_t cap)
+int gmr__user_name(const char *root, unsigned uid, char *to, size_t cap)
 {
     struct gmr__lines lines;
     struct gmr__buf name;
@@ -65,7 +66,7 @@ void gmr__user_name(const char *root, unsigned uid, char *to, size_t cap)
     gmr__buf_str(&name, root);
     gmr__buf_str(&name, "/etc/passwd");
     bool found = false;
-    int error = name.overflow ? -1 : gmr__lines_open(&lines, path);
+    int error = name.overflow ? -ENAMETOOLONG : gmr__lines_open(&lines, path);
     gmr__buf_init(&name, to, cap);
     if (!error) {
         for (char *line; !found && (line = gmr__lines_next(&lines, NULL));) {
@@ -73,8 +74,10 @@ void gmr__user_name(const char *root, unsigned uid, char *to, size_t cap)
             if (found)
                 gmr__buf_str(&name, line);
         }
+        error = lines.error;
         gmr__lines_close(&lines);
     }
     if (!found)
         gmr__buf_uint(&name, uid);
+    return found ? 0 : error;
 }

@@ -139,14 +139,14 @@ struct gmr__proc_memory { /* bytes; 0: not told */
     uint64_t total, free, available, swap_total, swap_free;
 };
 int gmr__proc_memory(const char *proc, struct gmr__proc_memory *memory);
-/* Seconds since the epoch at which the machine booted (btime of PROC/stat), 0: unknown. */
-uint64_t gmr__proc_boot_time(const char *proc);
+/* Seconds since the epoch at which the machine booted (btime of PROC/stat), 0: unknown. 0, or why it can't be read: -errno. */
+int gmr__proc_boot_time(const char *proc, uint64_t *seconds);
 
 /* "2026-11-23T18:40:00Z" from seconds since the epoch; years past 9999 are cut to that. to: at least 21 bytes. */
 void gmr__iso_time(char *to, size_t cap, uint64_t seconds);
 
 /* The name of a uid as the files say: read directly, never through NSS or a network. The number as text where there
- * is none. root: prefix of the file's path, "" for this file system. */
-void gmr__user_name(const char *root, unsigned uid, char *to, size_t cap);
+ * is none. root: prefix of the file's path, "" for this file system. 0, or why the file can't be read: -errno. */
+int gmr__user_name(const char *root, unsigned uid, char *to, size_t cap);
 
 #endif

@@ -361,16 +361,16 @@ int gmr__proc_memory(const char *proc, struct gmr__proc_memory *memory)
     return memory->total ? 0 : -EBADMSG;
 }
 
-uint64_t gmr__proc_boot_time(const char *proc)
+int gmr__proc_boot_time(const char *proc, uint64_t *seconds)
 {
     struct gmr__lines lines;
-    uint64_t seconds = 0;
-    if (gmr__proc_lines_open(&lines, proc, 0, 0, "stat"))
-        return 0;
+    *seconds = 0;
+    gmr__proc_lines_open(&lines, proc, 0, 0, "stat");
     for (char *line; (line = gmr__lines_next(&lines, NULL));) {
-        if (number_behind(line, "btime", &seconds))
+        if (number_behind(line, "btime", seconds))
             break;
     }
+    int error = lines.error;
     gmr__lines_close(&lines);
-    return seconds;
+    return error;
 }

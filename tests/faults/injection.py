@@ -97,6 +97,19 @@ def ask(puppet, command):
 
 
 LISTS = ("processes", "modules")
+# Sections whose members are the same in every report of an idle process.
+WHOLE_MAPS = ("limits", "environment", "resources", "cgroup", "host")
+
+
+def missing(was, now, path=""):
+    """Members of the map that are not there, by their path."""
+    found = []
+    for key, value in was.items():
+        if key not in now:
+            found.append(path + key)
+        elif isinstance(value, dict):
+            found += missing(value, now[key], f"{path}{key}.")
+    return found
 
 
 def workers(threads):
@@ -128,8 +141,12 @@ def losses(document, baseline):
             lost.append(f"{name} has {len(now)} of {len(was)} and is ok")
         elif name == "open_files" and len(now.get("descriptors", [])) + now.get("not_listed", 0) < len(was["descriptors"]):
             lost.append(f"{name} has {len(now.get('descriptors', []))} of {len(was['descriptors'])} and is ok")
+        elif name in WHOLE_MAPS:
+            lost += [f"{name} lacks {member} and is ok" for member in missing(was, now)]
         elif isinstance(was, dict) and len(now) < len(was) / 2:
             lost.append(f"{name} has {sorted(now)} of {sorted(was)} and is ok")
+        if name in LISTS:
+            lost += [f"{name}: {member} is not known and it is ok" for member in sorted(set().union(*was) - set().union(*now))]
     if status.get("threads") == "ok":
         lost += [f"thread {t.get('name')} has neither stack nor problem and is ok" for t in document["threads"] if "stack" not in t and "problem" not in t]
     return lost

@@ -268,6 +268,31 @@ def each_system_call_of_gmr_report(t):
 
 
 @suite.test
+def each_file_of_proc_that_can_not_be_opened(t):
+    # Every one of them, in every run: a section that lost something must not say that it is whole.
+    puppet, _ = victim(t)
+    tally, log = Tally("files that gmr report can't open for its sections"), t.tmp / "log"
+    names = "processes,limits,environment,open_files,modules,resources,cgroup,host"
+    command = [t.build("gmr"), "report", puppet.pid, "--format", "json", "--sections", names]
+
+    def attempt(at):
+        log.unlink(missing_ok=True)
+        done = run([t.build("tests/faults/inject"), log, at, errno.EMFILE, *command])
+        count, call = log.read_text().split()
+        return done, int(count), call
+
+    done, total, _ = attempt(-1)
+    check(done and done.returncode == 0, done)
+    baseline = t.valid_json(done.stdout)
+    for at in range(total):
+        done, _, call = attempt(at)
+        where = f"{call} #{at}"
+        if call != "-":
+            tally.add(judge_command(t, tally, done, baseline, where), where)
+    tally.close()
+
+
+@suite.test
 def each_system_call_of_the_capture_hangs(t):
     puppet, target = victim(t)
     baseline = t.report(puppet.pid)

@@ -41,7 +41,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     unsigned char id[GMR__MAX_BUILD_ID];
     headers(&image);
     fuzz_file(data, size, path);
-    if (gmr__build_id_file(path, text, sizeof(text)) && !memchr(text, 0, sizeof(text)))
+    if (gmr__build_id_file(path, text, sizeof(text)) == 0 && !memchr(text, 0, sizeof(text)))
         abort();
     void *copy = malloc(size + 1);
     memcpy(copy, data, size);

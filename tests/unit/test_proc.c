@@ -264,9 +264,11 @@ static void the_host_s_figures_are_there(void **state)
     struct gmr__proc_memory memory;
     assert_int_equal(gmr__proc_memory("/proc", &memory), 0);
     assert_true(memory.total > 1 << 20 && memory.available <= memory.total);
-    uint64_t boot = gmr__proc_boot_time("/proc");
+    uint64_t boot;
+    assert_int_equal(gmr__proc_boot_time("/proc", &boot), 0);
     assert_true(boot > 0 && boot < gmr__realtime_ns() / 1000000000u);
-    assert_int_equal(gmr__proc_boot_time("/nonexistent"), 0);
+    assert_int_equal(gmr__proc_boot_time("/nonexistent", &boot), -ENOENT);
+    assert_int_equal(boot, 0);
 }
 
 static int setup(void **state)
