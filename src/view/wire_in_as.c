@@ -10,6 +10,7 @@
 #include "view/wire.h"
 
 #define PENDING 8192 /* no event is longer, its string's slices aside */
+#define HELD 1024    /* a string's first bytes come with it: half a name, or a number cut short, would be a wrong one */
 
 struct gmr__wire_in {
     struct gmr_writer *to;
@@ -177,6 +178,20 @@ static long next_piece(struct gmr__wire_in *in, const unsigned char *at, size_t 
     return n;
 }
 
+/* Behind the event of a string, what is taken with it: its first slice, of a long one the count; 0: there is none, -1: not all is here. */
+static long first_slice(const struct gmr__wire_in *in, const unsigned char *at, size_t left)
+{
+    uint64_t count;
+    if (!gmr__code_has_pieces(in->event.code) || in->event.code == GMR__W_RAW)
+        return 0;
+    long n = gmr__event_piece(at, left, &count);
+    if (n <= 0)
+        return n == 0 ? -1 : 0; /* what is no slice is found out when it is poured */
+    if (count > HELD)
+        return n;
+    return left - (size_t)n < count ? -1 : n + (long)count;
+}
+
 /* One step on contiguous bytes: what it took, 0 if it needs more, negative on error. */
 static long step(struct gmr__wire_in *in, const unsigned char *at, size_t left)
 {
@@ -187,10 +202,20 @@ static long step(struct gmr__wire_in *in, const unsigned char *at, size_t left)
     long n = gmr__event_read(&in->event, at, left);
     if (n <= 0)
         return n;
+    long held = first_slice(in, at + n, left - (size_t)n);
+    if (held < 0)
+        return 0;
     int r = dispatch(in);
     if (r == -EINVAL && !in->to->error)
         r = -EBADMSG;
-    return r < 0 ? r : n;
+    if (r < 0)
+        return r;
+    if (held) {
+        long mark = next_piece(in, at + n, (size_t)held);
+        if (held > mark)
+            pour(in, at + n + mark, (size_t)(held - mark));
+    }
+    return n + held;
 }
 
 static int fail(struct gmr__wire_in *in, int error)
@@ -246,6 +271,8 @@ int gmr__wire_finish(struct gmr__wire_in *in, const char *reason)
     if (!r)
         return 0;
     if (in->to->in_section) {
+        if (in->piece_left && in->pieces != GMR__W_RAW)
+            gmr__string_bytes(in->to, "...", 3);
         gmr__section_end(in->to, GMR__PARTIAL, reason ? reason : "the process that wrote it stopped in the middle",
                          NULL);
         if (in->handlers.section_done)

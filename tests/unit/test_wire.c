@@ -129,6 +129,28 @@ static void a_stream_cut_anywhere_still_makes_a_whole_document(void **state)
     }
 }
 
+/* Half a build id would name another file, half a path another place. */
+static void no_value_is_cut_short_without_a_mark(void **state)
+{
+    (void)state;
+    char longer[5001] = "";
+    memset(longer, 'x', sizeof(longer) - 1);
+    struct gmr_writer *wire = start_wire(GMR_VIEW_JSON);
+    gmr__doc_begin(wire, &(struct gmr__doc){.id = "id"});
+    begin(wire, "package", 0);
+    gmr_put_string(wire, "build", "93ac61ec5a8eb1395e7b");
+    gmr_put_string(wire, "longer", longer);
+    gmr__writer_flush(wire);
+    for (size_t piece = 1; piece < 40; piece += 19)
+        for (size_t cut = 30; cut < stream_sink.used; cut += cut < 100 ? 1 : 97) {
+            struct gmr_writer *w = start(GMR_VIEW_JSON);
+            assert_true(feed(w, stream, cut, piece) < 0);
+            const char *out = text(w), *build = strstr(out, "\"build\""), *x = strstr(out, "\"longer\": \"");
+            assert_true(!build || strncmp(build, "\"build\": \"93ac61ec5a8eb1395e7b\"", 31) == 0);
+            assert_true(!x || strncmp(x + 11 + strspn(x + 11, "x"), "...\"", 4) == 0);
+        }
+}
+
 static void garbage_on_the_wire_does_no_harm(void **state)
 {
     (void)state;
@@ -187,6 +209,7 @@ int main(void)
         cmocka_unit_test(what_is_laid_out_cannot_control_a_terminal),
         cmocka_unit_test(the_wire_carries_everything_in_pieces_of_any_size),
         cmocka_unit_test(a_stream_cut_anywhere_still_makes_a_whole_document),
+        cmocka_unit_test(no_value_is_cut_short_without_a_mark),
         cmocka_unit_test(garbage_on_the_wire_does_no_harm),
         cmocka_unit_test(an_arena_is_replayed_up_to_where_it_was_cut),
         cmocka_unit_test(without_scratch_the_order_is_kept_and_said),
