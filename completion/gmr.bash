@@ -38,11 +38,11 @@ _gmr()
     esac
     local options=""
     case $command in
-        report) options="--format --output --sections --all-at-once --each-thread --green --max-stack-bytes --max-frames --no-lines --no-cache
+        report) options="--format --output --sections --all-at-once --each-thread --all-frames --green --max-stack-bytes --max-frames --no-lines --no-cache
             --debuginfod --timeout --help" ;;
         run) options="--signal --log-dir --service --view --watch-file --config --on-crash --no-socket --follow --help --" ;;
-        core) options="--format --output --each-thread --max-frames --no-lines --no-cache --debuginfod --help" ;;
-        show) options="--format --output --help" ;;
+        core) options="--format --output --each-thread --all-frames --max-frames --no-lines --no-cache --debuginfod --help" ;;
+        show) options="--format --output --all-frames --help" ;;
         scrub) options="--addresses --hosts --output --help" ;;
         symbolize) options="--file --no-cache --debuginfod --format --output --help" ;;
         list | trigger | doctor) options="--help" ;;

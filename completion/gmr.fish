@@ -17,6 +17,7 @@ complete -c gmr -n "__gmr_using report" -l green -x -d 'Only these green threads
 complete -c gmr -n "__gmr_using report" -l max-stack-bytes -x -d 'Bytes of one stack'
 complete -c gmr -n "__gmr_using report" -l timeout -x -d Seconds
 complete -c gmr -n "__gmr_using report core" -l each-thread -d 'Print every stack'
+complete -c gmr -n "__gmr_using report core show" -l all-frames -d 'With the functions of an interpreter'
 complete -c gmr -n "__gmr_using report core" -l max-frames -x -d 'Frames of one stack'
 complete -c gmr -n "__gmr_using report core" -l no-lines -d 'Function names only'
 complete -c gmr -n "__gmr_using report core" -l no-cache -d 'Leave the symbol cache alone'

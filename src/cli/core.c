@@ -273,6 +273,7 @@ static int report_core(const struct arguments *arguments, struct gmr__core *core
     struct gmr__analysis_options analysis_options = {
         .max_frames = arguments->shared.walk.max_frames,
         .each_thread = arguments->shared.walk.each_thread,
+        .all_frames = arguments->shared.walk.all_frames,
         .symbols = {.no_lines = arguments->shared.walk.no_lines,
                     .cache_directory =
                         arguments->shared.walk.no_cache ? NULL : gmr__symbol_cache_directory(cache, sizeof(cache)),

@@ -44,6 +44,8 @@ static const char report[] =
     "                              limits environment open_files modules resources cgroup host\n"
     "      --all-at-once           stop all threads together, for one consistent picture\n"
     "      --each-thread           print every stack, even those that many threads share\n"
+    "      --all-frames            print an interpreter's own C functions, too, where text only counts them beside "
+    "Python's\n"
     "      --green FILTER          only these green threads, by comma: state=NAME[+NAME], name=, kind=, wait=, "
     "function=PATTERN,\n"
     "                              age=10s (at least), id=5-99, top=20 (groups), each (one by one), idle (spares of "
@@ -93,9 +95,11 @@ static const char core[] =
     "Prints a report from a core file: threads, process, modules. Takes the format, output, frame and symbol\n"
     "options of gmr report.\n";
 
-static const char show[] = "usage: gmr show [--format text|xml|json] [-o FILE] FILE\n"
-                           "\n"
-                           "Converts a stored JSON report. FILE - is standard input.\n";
+static const char show[] =
+    "usage: gmr show [--format text|xml|json] [--all-frames] [-o FILE] FILE\n"
+    "\n"
+    "Converts a stored JSON report. FILE - is standard input. --all-frames: text with an interpreter's own "
+    "C functions.\n";
 
 static const char symbolize[] =
     "usage: gmr symbolize [OPTION...] FILE\n"

@@ -30,6 +30,9 @@ int gmr__take_shared_option(const char *command, struct gmr__report_options *to,
     case GMR__OPT_EACH_THREAD:
         to->walk.each_thread = true;
         return 0;
+    case GMR__OPT_ALL_FRAMES:
+        to->walk.all_frames = true;
+        return 0;
     case GMR__OPT_NO_LINES:
         to->walk.no_lines = true;
         return 0;

@@ -19,6 +19,7 @@ struct gmr__report_options {
 
 enum {
     GMR__OPT_EACH_THREAD = 256,
+    GMR__OPT_ALL_FRAMES,
     GMR__OPT_MAX_FRAMES,
     GMR__OPT_NO_LINES,
     GMR__OPT_NO_CACHE,
@@ -32,6 +33,7 @@ enum {
     {"format", required_argument, NULL, 'f'},                                                                          \
     {"output", required_argument, NULL, 'o'},                                                                          \
     {"each-thread", no_argument, NULL, GMR__OPT_EACH_THREAD},                                                          \
+    {"all-frames", no_argument, NULL, GMR__OPT_ALL_FRAMES},                                                            \
     {"max-frames", required_argument, NULL, GMR__OPT_MAX_FRAMES},                                                      \
     {"no-lines", no_argument, NULL, GMR__OPT_NO_LINES},                                                                \
     {"no-cache", no_argument, NULL, GMR__OPT_NO_CACHE},                                                                \

@@ -8,15 +8,28 @@
 #include "cli/cli.h"
 #include "cli/stored.h"
 
+/* Text leaves out those frames that are marked so. */
+static void unmark_interpreters(json_t *root)
+{
+    json_t *stack, *frame;
+    size_t i, j;
+    json_array_foreach(json_object_get(root, "stacks"), i, stack)
+    {
+        json_array_foreach(json_object_get(stack, "frames"), j, frame) json_object_del(frame, "interpreter");
+    }
+}
+
 int gmr__cmd_show(int argc, char **argv)
 {
     static const struct option options[] = {
         {"format", required_argument, NULL, 'f'},
         {"output", required_argument, NULL, 'o'},
+        {"all-frames", no_argument, NULL, 'a'},
         {"help", no_argument, NULL, 'h'},
         {NULL, 0, NULL, 0},
     };
     const char *output = NULL;
+    bool all_frames = false;
     int view = GMR_VIEW_TEXT;
     optind = 0; /* GNU: start anew */
     for (int option; (option = getopt_long(argc, argv, "f:o:h", options, NULL)) != -1;) {
@@ -28,6 +41,9 @@ int gmr__cmd_show(int argc, char **argv)
             break;
         case 'o':
             output = optarg;
+            break;
+        case 'a':
+            all_frames = true;
             break;
         case 'h':
             return gmr__command_help("show");
@@ -41,6 +57,8 @@ int gmr__cmd_show(int argc, char **argv)
     int code = gmr__stored_read(argv[optind], &root);
     if (code)
         return code;
+    if (all_frames && view == GMR_VIEW_TEXT)
+        unmark_interpreters(root);
     code = gmr__stored_write(root, view, output);
     json_decref(root);
     return code;

@@ -10,8 +10,11 @@
 #include "section/frames.h"
 #include "section/thread_text.h"
 
-static void put_frame(struct gmr_writer *w, const json_t *frame)
+/* false: it is the interpreter's own, which is only counted. */
+static bool put_frame(struct gmr_writer *w, const json_t *frame)
 {
+    if (gmr__stored_true(frame, "interpreter"))
+        return false;
     const char *path = gmr__stored_string(frame, "module");
     struct gmr__module module = {.path = path};
     struct gmr__line line = {
@@ -30,15 +33,17 @@ static void put_frame(struct gmr_writer *w, const json_t *frame)
     };
     module.bias = line.pc - gmr__stored_hex(frame, "module_offset");
     gmr__line_text(w, &line, gmr__stored_string(frame, "source"));
+    return true;
 }
 
 void gmr__stored_stack(struct gmr_writer *w, const json_t *stacks, int64_t index)
 {
     const json_t *stack = json_array_get(stacks, (size_t)index), *frames = json_object_get(stack, "frames");
     json_t *frame;
-    size_t i;
+    size_t i, folded = 0;
     gmr__raw(w, "\n", 1);
-    json_array_foreach(frames, i, frame) put_frame(w, frame);
+    json_array_foreach(frames, i, frame) folded += !put_frame(w, frame);
+    gmr__folded_text(w, folded);
     const char *end = gmr__stored_string(stack, "end");
     gmr__stack_end_text(w, !stack ? "the report does not hold it" : end, json_array_size(frames) > 0);
 }

@@ -78,6 +78,7 @@ static struct gmr__analysis_options analysis_options(struct gmr__walk *walk)
     return (struct gmr__analysis_options){
         .max_frames = walk->options.max_frames,
         .each_thread = walk->options.each_thread,
+        .all_frames = walk->options.all_frames,
         .language_of = language_of,
         .language_userdata = walk,
         .crashed_tid = walk->options.crashed_tid,

@@ -25,6 +25,7 @@ struct gmr__walk_options {
     const char *sections; /* "threads,limits": those only; NULL: all. Borrowed */
     bool all_at_once;     /* stop every thread before copying the first */
     bool each_thread;     /* text: no grouping of identical stacks */
+    bool all_frames;      /* text: an interpreter's own C functions, too */
     bool no_lines;        /* function names only */
     size_t max_stack_bytes;
     uint32_t max_frames;

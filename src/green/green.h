@@ -55,7 +55,9 @@ struct gmr__language_stack {
     uint32_t frame_count;
     bool lasts; /* frames are gmr__green_alloc's and their texts gmr__green_intern's: taken over as they are */
     uint64_t interpreter_low, interpreter_high; /* 0, 0: unknown */
-    const char *end;                            /* why it ends early, NULL if it doesn't */
+    uint64_t
+        switcher; /* an address in the library that switches its green threads, machinery like the interpreter; 0: none */
+    const char *end; /* why it ends early, NULL if it doesn't */
 };
 
 /* What a source says of one green thread. Zero means "not known" for every member. gmr__green_emit copies the struct and

@@ -131,6 +131,7 @@ void gmr__python_language(struct gmr__python *python, const struct gmr__py_chain
                                              .lasts = true,
                                              .interpreter_low = python->eval_low,
                                              .interpreter_high = python->eval_high,
+                                             .switcher = python->switch_pc,
                                              .end = chain->end};
     struct gmr__language_frame *frames =
         gmr__green_alloc(python->green, (chain->count ? chain->count : 1) * sizeof(*frames));

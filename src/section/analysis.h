@@ -17,6 +17,7 @@ struct gmr__analysis_options {
     uint32_t max_frames;          /* of one stack; 4096 */
     bool each_thread;             /* text: every thread with its own stack, also where several are the same */
     bool no_source;               /* text: without the source lines */
+    bool all_frames;              /* text: an interpreter's own C functions, too */
     struct gmr__modules *modules; /* already made from this snapshot (green threads need them early); taken over */
     struct gmr__symbolizer_options symbols;
     /* Frames of a language for an OS thread; NULL, or returning NULL: none. */

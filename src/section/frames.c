@@ -59,6 +59,8 @@ struct lines {
     const struct gmr__analysis *analysis;
     const struct gmr__language_stack *language;
     uint32_t language_at;
+    const struct gmr__module *machinery[2]; /* the interpreter, what switches its green threads; NULL: not known */
+    bool any, folded;                       /* a line was emitted; the last one was machinery */
     bool (*emit)(void *userdata, const struct gmr__line *line);
     void *userdata;
     bool ended;
@@ -68,6 +70,36 @@ static void emit(struct lines *lines, const struct gmr__line *line)
 {
     if (!lines->ended && !lines->emit(lines->userdata, line))
         lines->ended = true;
+    lines->any = true;
+    lines->folded = line->interpreter;
+}
+
+static const char *last_part(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash && slash[1] ? slash + 1 : path;
+}
+
+static bool starts_with(const char *text, const char *start)
+{
+    return strncmp(text, start, strlen(start)) == 0;
+}
+
+/* C code that only says "Python runs here". Not the innermost function, where it has a name and is not the one that runs byte code: it is what
+ * a thread that is busy is busy with. Behind the last frame of the language also what the C library and the interpreter's main do before. */
+static bool is_machinery(const struct lines *lines, const struct gmr__module *module, uint64_t pc, const char *function)
+{
+    const struct gmr__language_stack *language = lines->language;
+    if (!module || !lines->machinery[0])
+        return false;
+    if (module == lines->machinery[0])
+        return lines->any || !function || (pc >= language->interpreter_low && pc < language->interpreter_high);
+    if (module == lines->machinery[1])
+        return true;
+    const char *name = last_part(module->path);
+    return lines->folded && lines->language_at == language->frame_count &&
+           (starts_with(name, "libc.") || starts_with(name, "libc-") || starts_with(name, "ld-") ||
+            starts_with(name, "python"));
 }
 
 /* What the language does not tell of a frame, its native code does. */
@@ -115,6 +147,7 @@ static void emit_symbols(struct lines *lines, const struct gmr__frame *frame, co
         return;
     }
     line.module = resolved->module;
+    line.interpreter = is_machinery(lines, resolved->module, frame->pc, resolved->symbols[0].function);
     for (size_t i = 0; i < resolved->symbol_count; i++) {
         const struct gmr__symbol *symbol = &resolved->symbols[i];
         line.function = symbol->function;
@@ -157,6 +190,10 @@ void gmr__stack_lines(const struct gmr__analysis *analysis, struct gmr__report_s
     bool between = language && language->interpreter_high > language->interpreter_low && stack.native;
     if (!between)
         emit_language(&lines, true);
+    if (between && language->frame_count > 0) {
+        lines.machinery[0] = gmr__modules_find(analysis->modules, language->interpreter_low);
+        lines.machinery[1] = language->switcher ? gmr__modules_find(analysis->modules, language->switcher) : NULL;
+    }
     for (uint32_t i = 0; stack.native && i < stack.native->frame_count && !lines.ended; i++) {
         const struct gmr__frame *frame = &stack.native->frames[i];
         if (between && frame->pc >= language->interpreter_low && frame->pc < language->interpreter_high)
@@ -180,14 +217,8 @@ const char *gmr__stack_end(struct gmr__report_stack stack)
 struct lines_out {
     struct gmr_writer *w;
     const struct gmr__analysis *analysis;
-    size_t count;
+    size_t count, folded;
 };
-
-static const char *last_part(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    return slash && slash[1] ? slash + 1 : path;
-}
 
 static void put_place(struct gmr_writer *w, const struct gmr__line *line)
 {
@@ -232,6 +263,12 @@ void gmr__line_text(struct gmr_writer *w, const struct gmr__line *line, const ch
     }
 }
 
+void gmr__folded_text(struct gmr_writer *w, size_t folded)
+{
+    if (folded)
+        gmr__raw_format(w, "(%zu C function%s of the interpreter left out)\n", folded, folded == 1 ? "" : "s");
+}
+
 void gmr__stack_end_text(struct gmr_writer *w, const char *end, bool any)
 {
     if (end) {
@@ -254,6 +291,10 @@ static bool text_line(void *userdata, const struct gmr__line *line)
 {
     struct lines_out *text = userdata;
     text->count++;
+    if (line->interpreter && !text->analysis->options.all_frames) {
+        text->folded++;
+        return true;
+    }
     gmr__line_text(text->w, line, source_of(text->analysis, line));
     return gmr__writer_error(text->w) == 0;
 }
@@ -263,6 +304,7 @@ void gmr__stack_text(struct gmr_writer *w, const struct gmr__analysis *analysis,
     struct lines_out text = {.w = w, .analysis = analysis};
     gmr__raw_format(w, "\n");
     gmr__stack_lines(analysis, stack, text_line, &text);
+    gmr__folded_text(w, text.folded);
     gmr__stack_end_text(w, gmr__stack_end(stack), text.count > 0);
 }
 
@@ -305,6 +347,8 @@ static bool data_line(void *userdata, const struct gmr__line *line)
         gmr_put_bool(w, "signal_frame", true);
     if (line->guessed)
         gmr_put_bool(w, "guessed", true);
+    if (line->interpreter)
+        gmr_put_bool(w, "interpreter", true);
     if (line->language)
         gmr_put_string(w, "language", line->language);
     return gmr_end_map(w) == 0;

@@ -19,6 +19,8 @@ struct gmr__line {
     int line, column;
     const char *language; /* NULL: native */
     bool inlined, tail_call, guessed, signal_frame;
+    bool
+        interpreter; /* the interpreter's own C code, beside the frames of its language that tell more: text counts it */
 };
 
 /* Every line, innermost first. emit returns false to end the walk. */
@@ -34,6 +36,8 @@ void gmr__stack_data(struct gmr_writer *w, const struct gmr__analysis *analysis,
 
 /* One line of a stack as text, and the text of its source line (NULL: not at hand). */
 void gmr__line_text(struct gmr_writer *w, const struct gmr__line *line, const char *source);
+/* How many lines of the interpreter's own were left out; nothing for 0. */
+void gmr__folded_text(struct gmr_writer *w, size_t folded);
 /* What stands below the last line. any: there was a line; end: NULL or why there are no more. */
 void gmr__stack_end_text(struct gmr_writer *w, const char *end, bool any);
 

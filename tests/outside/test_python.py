@@ -1,4 +1,5 @@
 """CPython from outside: OS threads, greenlets and asyncio tasks against what the program says of itself."""
+import re
 import shutil
 import subprocess
 
@@ -96,6 +97,33 @@ def a_core_file_has_the_same_greenlets_and_tasks(t):
     leaf = next(frame for g in greenlets if frames(g) for frame in document["stacks"][g["stack"]]["frames"]
                 if frame["function"] == "green_leaf")
     check(leaf["source"] == "parent.switch(local)", leaf)
+
+
+@suite.test
+def text_counts_the_interpreters_own_functions(t):
+    process, _ = Python().start(t, "stuck")
+    t.freeze(process.pid)
+    sections = ("--sections", "threads,green_threads,stacks")
+    text, whole = (t.gmr("report", process.pid, *sections, *options).stdout for options in ((), ("--all-frames",)))
+    own, kept = re.compile(r"^(?!/).*\[(python3|_greenlet)\S*\]", re.M), re.compile(r"^.* in .*\((?:python|guessed)\)\n    `.*`$", re.M)
+    check(not own.search(text), own.search(text))
+    check(len(own.findall(whole)) > 50 and "left out" not in whole, whole[:3000])
+    check(kept.findall(text) == kept.findall(whole) and len(kept.findall(text)) > 20, "the Python frames are not the same")
+    main = next(block for block in text.split("------\n") if block.startswith(process_name(process.pid)))
+    lines = main.splitlines()
+    first = next(number for number, line in enumerate(lines) if line.endswith("in main (python)"))
+    check(any("[libc.so.6]" in line for line in lines[:first]), "the C call that it is in:", main)
+    check(re.search(r"^\(\d+ C functions of the interpreter left out\)$", main, re.M), main)
+    check("_start" not in main and "libc_start_main" not in main, main)
+    # JSON has all of them, marked.
+    document = t.report(process.pid, *sections)
+    marked = sum(frame.get("interpreter", False) for stack in document["stacks"] for frame in stack["frames"])
+    check(marked > 50, marked)
+
+
+def process_name(pid):
+    with open(f"/proc/{pid}/comm", encoding="ascii") as file:
+        return file.read().strip()
 
 
 @suite.test
