@@ -61,6 +61,7 @@ static void substitute(struct gmr__core *core, const char *executable)
     struct gmr__snapshot *s = core->snapshot;
     const struct gmr__map *main_map = gmr__snapshot_map(s, core->info.entry);
     s->random = core->info.random;
+    s->entry = core->info.entry;
     const char *copy = NULL;
     if (executable && main_map && main_map->path[0] == '/')
         copy = gmr__snapshot_strdup(s, executable);

@@ -1,7 +1,8 @@
 /*
  * symbol/perf_map.c - names of just-in-time compiled code, from the list that its compiler writes for perf.
  *
- * Inspector only. /tmp/perf-PID.map in the target's root, PID as the target's own namespace counts: lines of "START SIZE NAME", hexadecimal.
+ * Inspector only. /tmp/perf-PID.map in the target's root, PID as the target's own namespace counts: lines of "START SIZE NAME", hexadecimal,
+ * which Java's compiler writes with "0x" in front (`jcmd PID Compiler.perfmap`).
  * Anyone may write to /tmp, so the file must belong to the target's user or root. The names are a guess: code may have been
  * thrown away since and its place used anew; of several entries for an address the last one written holds.
  */
@@ -60,6 +61,13 @@ static long own_pid(const struct gmr__snapshot *s, const char *proc_root, uid_t 
     return pid;
 }
 
+static bool number(const char **at, uint64_t *value)
+{
+    if ((*at)[0] == '0' && ((*at)[1] == 'x' || (*at)[1] == 'X'))
+        *at += 2;
+    return gmr__parse_hex(at, value) && *(*at)++ == ' ';
+}
+
 static void parse(struct gmr__perf_map *map)
 {
     size_t cap = 0;
@@ -69,8 +77,7 @@ static void parse(struct gmr__perf_map *map)
         if (next)
             *next++ = 0;
         const char *at = line;
-        if (!gmr__parse_hex(&at, &start) || *at++ != ' ' || !gmr__parse_hex(&at, &bytes) || *at++ != ' ' || !*at ||
-            bytes == 0 || bytes > UINT64_MAX - start)
+        if (!number(&at, &start) || !number(&at, &bytes) || !*at || bytes == 0 || bytes > UINT64_MAX - start)
             continue;
         if (map->count == cap) {
             cap = cap ? cap * 2 : 256;

@@ -171,6 +171,25 @@ static bool by_scan(const struct gmr__memory *memory, const struct gmr__regs *re
     return false;
 }
 
+/* musl's way from the entry to main is by jumps and never returns, so no call of this function is on the stack. If the first word above that
+ * can be a return address at all is one into the code at the program's entry, that is where all began. */
+static bool by_entry(const struct gmr__memory *memory, const struct gmr__regs *regs, struct gmr__regs *caller,
+                     uint64_t *cfa)
+{
+    uint64_t sp = (regs->value[gmr__arch_sp] + 7) & ~(uint64_t)7, entry = memory->snapshot->entry, address, target;
+    for (unsigned i = 0; entry && i < SCAN_WORDS && word(memory, sp + 8 * i, &address); i++) {
+        if (!is_return_address(memory, address, &target))
+            continue;
+        if (address - entry >= ENTRY_BYTES)
+            return false;
+        *cfa = sp + 8 * i + 8;
+        set(caller, regs, address, *cfa);
+        caller->value[gmr__arch_fp] = 0;
+        return true;
+    }
+    return false;
+}
+
 /* Nobody calls the code at the program's entry, and where threads begin: "the deepest stack frame" is marked by a frame pointer
  * of zero (System V ABI, AMD64 supplement, 3.4.1; AAPCS64, 6.4.6). */
 static bool is_outermost(const struct gmr__memory *memory, const struct gmr__regs *regs, bool activation)
@@ -195,5 +214,7 @@ enum gmr__guess gmr__guess_caller(const struct gmr__memory *memory, const struct
         return GMR__GUESS_NONE;
     if (by_scan(memory, regs, caller, cfa) || by_frame_pointer(memory, regs, caller, cfa))
         return GMR__GUESS_CALLER;
-    return is_outermost(memory, regs, activation) ? GMR__GUESS_OUTERMOST : GMR__GUESS_NONE;
+    if (is_outermost(memory, regs, activation))
+        return GMR__GUESS_OUTERMOST;
+    return by_entry(memory, regs, caller, cfa) ? GMR__GUESS_CALLER : GMR__GUESS_NONE;
 }

@@ -255,6 +255,19 @@ def is_lost(theirs, ours, whole, modules):
     return len(found) <= len(ours) and all(same(x, y, modules, None) for x, y in zip(found, reversed(ours)))
 
 
+def is_told(theirs, ours, end, modules):
+    """Does gmr's stack end, with the reason in words, in code that has no call-frame information, where gdb goes on without knowing how? That is:
+    what gmr shows is the same in gdb's list until the first guess, the reason is that there is no unwind information, and what gdb has beyond leads
+    through addresses in no function (`??`) and not back to where a thread begins."""
+    if not end or "no unwind information" not in end or len(ours) == 0:
+        return False
+    sure = next((i for i, frame in enumerate(ours) if frame.kind == "guessed"), len(ours))
+    if not all(same(x, y, modules, None) for x, y in zip(theirs[:sure], ours[:sure])):
+        return False
+    beyond = theirs[sure:]
+    return not beyond or (any(frame.name == "??" for frame in beyond) and beyond[-1].name not in STARTS)
+
+
 def mapped_files(pid):
     files = set()
     for line in pathlib.Path(f"/proc/{pid}/maps").read_text(errors="replace").splitlines():
@@ -278,6 +291,8 @@ def differences_until_lost(theirs, ours, modules):
             found.append(f"thread {tid}: {mine[1]} can't be known, and is not marked as guessed")
         elif not any(frame.name in ("main", "thread") for frame in mine):
             found.append(f"thread {tid} does not lead back to the program: {mine}")
+        elif any(frame.name == "main" for frame in mine) and mine[-1].name != "_start":
+            found.append(f"thread {tid} does not lead back to the program's entry: {mine}")
         elif any(one.name == two.name and one.pc == two.pc and one.kind == two.kind == "guessed" for one, two in zip(mine, mine[1:])):
             found.append(f"thread {tid} has a frame twice: {mine}")
     return found

@@ -38,7 +38,7 @@ int main(void)
     snprintf(path, sizeof(path), "/tmp/perf-%d.map", (int)getpid());
     FILE *map = fopen(path, "w");
     fprintf(map, "%lx 40 jit_loop\n", (unsigned long)made); /* thrown away since, as it were */
-    fprintf(map, "%lx %zx jit_function\n", (unsigned long)(made + 64), sizeof(code));
+    fprintf(map, "0x%016lx 0x%016zx jit_function\n", (unsigned long)(made + 64), sizeof(code)); /* as Java writes it */
     fclose(map);
     pthread_create(&id, NULL, thread, made + 64);
     ready(1);
