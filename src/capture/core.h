@@ -28,6 +28,7 @@ struct gmr__core_info {
 struct gmr__core {
     struct gmr__core_info info;
     struct gmr__snapshot *snapshot;
+    size_t thread_cap;          /* of the snapshot's list of threads */
     const unsigned char *bytes; /* the mapped file */
     size_t size;
     struct gmr__core_segment *segments; /* sorted by address */

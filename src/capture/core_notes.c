@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "capture/core_internal.h"
+#include "snapshot/arena.h"
 
 struct note {
     unsigned type;
@@ -35,15 +36,8 @@ static int add_thread(struct gmr__core *core, const struct note *note)
     if (note->count < sizeof(status) || s->thread_count == GMR__CORE_MAX_THREADS)
         return 0;
     memcpy(&status, note->bytes, sizeof(status));
-    /* The list doubles in the arena: what it leaves behind is at most as much again. */
-    if ((s->thread_count & (s->thread_count - 1)) == 0) {
-        struct gmr__thread *more = gmr__snapshot_alloc(s, (s->thread_count ? 2 * s->thread_count : 1) * sizeof(*more));
-        if (!more)
-            return -ENOMEM;
-        if (s->thread_count)
-            memcpy(more, s->threads, s->thread_count * sizeof(*more));
-        s->threads = more;
-    }
+    if (!gmr__snapshot_grow(s, &s->threads, sizeof(*s->threads), &core->thread_cap, s->thread_count + 1))
+        return -ENOMEM;
     struct gmr__thread *thread = &s->threads[s->thread_count];
     long ticks = sysconf(_SC_CLK_TCK);
     memset(thread, 0, sizeof(*thread));

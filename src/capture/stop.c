@@ -183,16 +183,9 @@ static struct gmr__segment copy_range(struct gmr__tracer *tracer, struct gmr__th
 static bool add_extra(struct gmr__tracer *tracer, struct gmr__segment segment)
 {
     struct gmr__capture_state *state = tracer->state;
-    if (state->extra_count == state->extra_cap) {
-        size_t cap = state->extra_cap ? state->extra_cap * 2 : 16;
-        struct gmr__segment *extra = gmr__snapshot_alloc(tracer->snapshot, cap * sizeof(*extra));
-        if (!extra)
-            return false;
-        if (state->extra_count)
-            memcpy(extra, state->extra, state->extra_count * sizeof(*extra));
-        state->extra = extra;
-        state->extra_cap = cap;
-    }
+    if (!gmr__snapshot_grow(tracer->snapshot, &state->extra, sizeof(*state->extra), &state->extra_cap,
+                            state->extra_count + 1))
+        return false;
     state->extra[state->extra_count++] = segment;
     return true;
 }

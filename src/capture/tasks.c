@@ -22,19 +22,11 @@
 static bool grow_threads(struct gmr__tracer *tracer)
 {
     struct gmr__capture_state *state = tracer->state;
-    if (state->thread_count < state->thread_cap)
+    if (gmr__snapshot_grow(tracer->snapshot, &state->threads, sizeof(*state->threads), &state->thread_cap,
+                           state->thread_count + 1))
         return true;
-    size_t cap = state->thread_cap ? state->thread_cap * 2 : 64;
-    struct gmr__thread *threads = gmr__snapshot_alloc(tracer->snapshot, cap * sizeof(*threads));
-    if (!threads) {
-        state->out_of_memory = true;
-        return false;
-    }
-    if (state->thread_count)
-        memcpy(threads, state->threads, state->thread_count * sizeof(*threads));
-    state->threads = threads;
-    state->thread_cap = cap;
-    return true;
+    state->out_of_memory = true;
+    return false;
 }
 
 bool gmr__task_hopeless(struct gmr__thread *thread, uint32_t flags)

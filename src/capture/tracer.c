@@ -21,6 +21,7 @@
 
 #include "arch/calls.h"
 #include "capture/tracer.h"
+#include "sys/grow.h"
 #include "sys/proc.h"
 #include "sys/sys.h"
 
@@ -205,15 +206,8 @@ static void capture_one(struct gmr__tracer *tracer, size_t index)
 
 static void make_asked(struct gmr__tracer *tracer, size_t *cap)
 {
-    size_t want = tracer->state->thread_cap;
-    if (want <= *cap)
-        return;
-    uint64_t *larger = realloc(tracer->asked_ns, want * sizeof(*larger));
-    if (!larger) /* those that are late already stay known to the kernel, which releases them at our end */
-        return;
-    memset(larger + *cap, 0, (want - *cap) * sizeof(*larger));
-    tracer->asked_ns = larger;
-    *cap = want;
+    /* Without memory for it, those that are late already stay known to the kernel, which releases them at our end. */
+    (void)GMR__GROW_ZEROED(tracer->asked_ns, *cap, tracer->state->thread_cap);
 }
 
 static void one_by_one(struct gmr__tracer *tracer)

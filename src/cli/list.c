@@ -13,6 +13,7 @@
 #include "cli/hello.h"
 #include "cli/process.h"
 #include "report/client.h"
+#include "sys/grow.h"
 #include "sys/sys.h"
 
 #define LIST_NS 300000000ull
@@ -55,16 +56,10 @@ static int add_row(void *userdata, const char *path, pid_t pid)
     int fd = gmr__client_connect_path(path, pid, deadline_ns, &found);
     if (fd < 0 && fd != -ETIMEDOUT)
         return 0; /* left behind, or another user's */
-    if (rows->count == rows->cap) {
-        size_t cap = rows->cap ? rows->cap * 2 : 16;
-        struct row *grown = realloc(rows->rows, cap * sizeof(*grown));
-        if (!grown) {
-            if (fd >= 0)
-                close(fd);
-            return -ENOMEM;
-        }
-        rows->rows = grown;
-        rows->cap = cap;
+    if (!GMR__GROW(rows->rows, rows->cap, rows->count + 1)) {
+        if (fd >= 0)
+            close(fd);
+        return -ENOMEM;
     }
     struct row *row = &rows->rows[rows->count++];
     memset(row, 0, sizeof(*row));

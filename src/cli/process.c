@@ -16,6 +16,7 @@
 #include "cli/cli.h"
 #include "section/secrets.h"
 #include "sys/buf.h"
+#include "sys/grow.h"
 #include "sys/sys.h"
 
 #define PF_KTHREAD \
@@ -148,14 +149,8 @@ static int match(void *userdata, pid_t pid)
         return 0;
     if (gmr__process_read(pid, &process) < 0 || process.kernel_thread || process.state == 'Z')
         return 0;
-    if (matches->count == matches->cap) {
-        size_t cap = matches->cap ? matches->cap * 2 : 16;
-        pid_t *pids = realloc(matches->pids, cap * sizeof(*pids));
-        if (!pids)
-            return -ENOMEM;
-        matches->pids = pids;
-        matches->cap = cap;
-    }
+    if (!GMR__GROW(matches->pids, matches->cap, matches->count + 1))
+        return -ENOMEM;
     matches->pids[matches->count++] = pid;
     return 0;
 }

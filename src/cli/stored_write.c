@@ -13,6 +13,7 @@
 #include "cli/stored.h"
 #include "report/order.h"
 #include "section/section.h"
+#include "sys/grow.h"
 
 /* Those that aren't from /proc; the others are in gmr__report_order. */
 static const struct {
@@ -100,14 +101,8 @@ struct grown {
 static int grown_write(struct gmr__sink *sink, const void *bytes, size_t count)
 {
     struct grown *to = (struct grown *)sink;
-    if (count > to->cap - to->used) {
-        size_t cap = (to->cap + count) * 2;
-        unsigned char *more = realloc(to->bytes, cap);
-        if (!more)
-            return -ENOMEM;
-        to->bytes = more;
-        to->cap = cap;
-    }
+    if (!GMR__GROW(to->bytes, to->cap, to->used + count))
+        return -ENOMEM;
     memcpy(to->bytes + to->used, bytes, count);
     to->used += count;
     return 0;

@@ -13,6 +13,7 @@
 #include "green/lua_layout.h"
 #include "green/lua_names.h"
 #include "green/peek.h"
+#include "sys/grow.h"
 
 #define MAX_MAINS 256
 #define MAX_COROUTINES 1000000u
@@ -47,16 +48,8 @@ static uint64_t word(const unsigned char *bytes, unsigned offset)
 
 static bool add_coroutine(struct gmr__lua *lua, uint64_t address, uint64_t main_state, pid_t tid)
 {
-    if (lua->count >= MAX_COROUTINES)
+    if (!GMR__GROW_UP_TO(lua->list, lua->cap, lua->count + 1, MAX_COROUTINES))
         return false;
-    if (lua->count == lua->cap) {
-        size_t cap = lua->cap ? lua->cap * 2 : 64;
-        struct coroutine *list = realloc(lua->list, cap * sizeof(*list));
-        if (!list)
-            return false;
-        lua->list = list;
-        lua->cap = cap;
-    }
     lua->list[lua->count++] = (struct coroutine){.address = address, .main = main_state, .tid = tid};
     return true;
 }

@@ -12,7 +12,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sys/grow.h"
+
 #define MAX_THREADS 100000u
+
 static int find(struct gmr__green *green, void **state)
 {
     uint64_t runtime, low, bytes;
@@ -49,6 +52,15 @@ int gmr__python_read(struct gmr__python *python, uint64_t address, void *to, siz
     return gmr__peek(&python->pages, address, to, bytes);
 }
 
+bool gmr__python_grow(struct gmr__python *python, void *list, size_t element_bytes, size_t *cap, size_t want)
+{
+    if (want <= *cap)
+        return true;
+    size_t grown = gmr__grown(*cap, want, SIZE_MAX, element_bytes);
+    return grown != 0 &&
+           gmr__grow_into(gmr__green_alloc(python->green, grown * element_bytes), list, element_bytes, cap, grown);
+}
+
 /* The thread states of all interpreters: a list each. */
 static void read_threads(struct gmr__python *python)
 {
@@ -63,14 +75,8 @@ static void read_threads(struct gmr__python *python)
             unsigned char bytes[256];
             if (gmr__python_read(python, at, bytes, sizeof(bytes)) != 0)
                 break;
-            if (python->thread_count == python->thread_room) {
-                size_t room = python->thread_room ? python->thread_room * 2 : 16;
-                struct gmr__py_thread *threads = realloc(python->threads, room * sizeof(*threads));
-                if (!threads)
-                    return;
-                python->threads = threads;
-                python->thread_room = room;
-            }
+            if (!GMR__GROW(python->threads, python->thread_room, python->thread_count + 1))
+                return;
             struct gmr__py_thread *thread = &python->threads[python->thread_count++];
             *thread = (struct gmr__py_thread){.address = at};
             memcpy(&thread->pthread, bytes + l->thread_pthread, 8);

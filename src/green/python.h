@@ -74,7 +74,8 @@ struct gmr__py_chain {
     uint64_t mark;                                    /* of Brent's cycle detection */
     uint32_t mark_at, steps;
     struct gmr__py_raw_frame *frames;
-    uint32_t count, room;
+    uint32_t count;
+    size_t room;
     const char *end; /* why it ends early */
 };
 
@@ -156,6 +157,9 @@ bool gmr__python_find_layout(struct gmr__python *python);
 
 /* At the stop, and in its rehearsal: all of it or -EFAULT. */
 int gmr__python_read(struct gmr__python *python, uint64_t address, void *to, size_t bytes);
+
+/* Room for `want` elements in a list of gmr__green_alloc's. */
+bool gmr__python_grow(struct gmr__python *python, void *list, size_t element_bytes, size_t *cap, size_t want);
 
 /* python_object.c; all read through python->peek. */
 enum gmr__py_class gmr__python_class_of_type(struct gmr__python *python, uint64_t type);

@@ -20,17 +20,9 @@ const char gmr__python_no_time[] = "the time for the stop was used up before its
 bool gmr__python_chain_push(struct gmr__python *python, struct gmr__py_chain *chain, uint64_t code, int64_t instruction,
                             bool entry)
 {
-    if (chain->count == chain->room) {
-        uint32_t room = chain->room ? chain->room * 2 : 16;
-        struct gmr__py_raw_frame *frames = gmr__green_alloc(python->green, room * sizeof(*frames));
-        if (!frames) {
-            chain->end = "there was no memory left to copy more frames";
-            return false;
-        }
-        if (chain->count != 0)
-            memcpy(frames, chain->frames, chain->count * sizeof(*frames));
-        chain->frames = frames;
-        chain->room = room;
+    if (!gmr__python_grow(python, &chain->frames, sizeof(*chain->frames), &chain->room, (size_t)chain->count + 1)) {
+        chain->end = "there was no memory left to copy more frames";
+        return false;
     }
     chain->frames[chain->count++] = (struct gmr__py_raw_frame){code, instruction, entry};
     return true;

@@ -59,17 +59,9 @@ void gmr__python_meet(struct gmr__python *python, uint64_t object, uint64_t type
     }
     if (python->green_count >= MAX_GREEN)
         return;
-    if (python->green_count == python->green_room) {
-        size_t room = python->green_room ? python->green_room * 2 : 64;
-        struct gmr__py_green *greens = gmr__green_alloc(python->green, room * sizeof(*greens));
-        if (!greens)
-            return;
-        if (python->green_count != 0)
-            memcpy(greens, python->greens, python->green_count * sizeof(*greens));
-        python->greens = greens;
-        python->green_room = room;
-    }
-    if (!gmr__addrmap_put(&python->seen, object, python->green_count + 1))
+    if (!gmr__python_grow(python, &python->greens, sizeof(*python->greens), &python->green_room,
+                          python->green_count + 1) ||
+        !gmr__addrmap_put(&python->seen, object, python->green_count + 1))
         return;
     struct gmr__py_green *green = &python->greens[python->green_count++];
     *green = (struct gmr__py_green){.address = object,

@@ -15,6 +15,7 @@
 #include "green/addrmap.h"
 #include "green/green.h"
 #include "green/scan.h"
+#include "sys/grow.h"
 
 #define MAX_COROUTINES 1000000u
 #define MAX_NESTING 64
@@ -120,15 +121,9 @@ static void see_pair(struct qemu *qemu, uint64_t at, uint64_t stack, uint64_t by
     /* Inside of it: an OS thread's, whose descriptor is in its own stack. */
     if (end == 0 || (at >= stack && at < end))
         return;
-    if (qemu->count == qemu->room) {
-        size_t room = qemu->room ? qemu->room * 2 : 256;
-        uint64_t *found = room <= MAX_COROUTINES ? realloc(qemu->found, room * sizeof(*found)) : NULL;
-        if (!found) {
-            qemu->cut = true;
-            return;
-        }
-        qemu->found = found;
-        qemu->room = room;
+    if (!GMR__GROW_UP_TO(qemu->found, qemu->room, qemu->count + 1, MAX_COROUTINES)) {
+        qemu->cut = true;
+        return;
     }
     qemu->found[qemu->count++] = at - STACK;
 }

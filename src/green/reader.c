@@ -15,6 +15,7 @@
 
 #include "green/lua.h"
 #include "green/sources.h"
+#include "sys/grow.h"
 
 #define MAX_PHDRS 64
 #define MAX_NOTE_BYTES 65536u
@@ -117,17 +118,8 @@ static int registry_find(struct gmr__green *green, void **state)
 
 static struct gmr__slab *slab_at(struct gmr__root *root, size_t number)
 {
-    if (number >= root->slab_cap) {
-        size_t cap = root->slab_cap ? root->slab_cap * 2 : 16;
-        while (cap <= number)
-            cap *= 2;
-        struct gmr__slab **slabs = realloc(root->slabs, cap * sizeof(*slabs));
-        if (!slabs)
-            return NULL;
-        memset(slabs + root->slab_cap, 0, (cap - root->slab_cap) * sizeof(*slabs));
-        root->slabs = slabs;
-        root->slab_cap = cap;
-    }
+    if (!GMR__GROW_ZEROED(root->slabs, root->slab_cap, number + 1))
+        return NULL;
     if (!root->slabs[number]) {
         void *slab = mmap(NULL, sizeof(struct gmr__slab), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         root->slabs[number] = slab == MAP_FAILED ? NULL : slab;

@@ -81,7 +81,7 @@ struct gmr__reader {
     } * strings; /* cache of strings by their address */
     size_t string_count, string_cap;
     struct gmr__read_list **lists; /* reader_lists.c */
-    size_t list_count;
+    size_t list_count, list_cap;
     struct gmr__lua *lua; /* coroutines of the Lua states that the program told of */
     struct gmr__copy_batch *batch;
     struct gmr__flying *flying; /* reader_flight.c */

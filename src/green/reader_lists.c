@@ -10,6 +10,7 @@
 
 #include "green/addrmap.h"
 #include "green/reader.h"
+#include "sys/grow.h"
 
 #define MAX_SPAN 65536
 #define MAX_LISTS 64
@@ -94,16 +95,8 @@ static struct object *get_object(struct gmr__green *green, struct gmr__read_list
     if (!address || address & 3)
         return NULL;
     if (!gmr__addrmap_get(&l->index, address, &number)) {
-        if (l->count >= green->options.max_threads)
+        if (l->count >= green->options.max_threads || !GMR__GROW(l->objects, l->cap, l->count + 1))
             return NULL;
-        if (l->count == l->cap) {
-            size_t cap = l->cap ? l->cap * 2 : 64;
-            struct object *objects = realloc(l->objects, cap * sizeof(*objects));
-            if (!objects)
-                return NULL;
-            l->objects = objects;
-            l->cap = cap;
-        }
         l->objects[l->count] = (struct object){.address = address};
         number = ++l->count;
         if (!gmr__addrmap_put(&l->index, address, number)) {
@@ -303,15 +296,12 @@ void gmr__reader_find_lists(struct gmr__green *green, struct gmr__reader *reader
                 known = known || memcmp(&reader->lists[n]->entry, &entry, sizeof(entry)) == 0;
             if (known || !(entry.generation & 1))
                 continue;
-            struct gmr__read_list *l = reader->list_count < MAX_LISTS ? calloc(1, sizeof(*l)) : NULL;
-            struct gmr__read_list **lists =
-                l ? realloc(reader->lists, (reader->list_count + 1) * sizeof(struct gmr__read_list *)) : NULL;
-            if (!lists) {
-                free(l);
+            bool room = GMR__GROW_UP_TO(reader->lists, reader->list_cap, reader->list_count + 1, MAX_LISTS);
+            struct gmr__read_list *l = room ? calloc(1, sizeof(*l)) : NULL;
+            if (!l) {
                 gmr__green_note(green, "not all lists of green threads were read: there are more than %d", MAX_LISTS);
                 return;
             }
-            reader->lists = lists;
             l->entry = entry;
             prepare_list(green, reader, l);
             if (!l->usable)

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sys/grow.h"
 #include "sys/sys.h"
 
 #define MAX_CANDIDATES 4000000u
@@ -41,25 +42,11 @@ static int find(struct gmr__green *green, void **state)
     return gmr__scan_find_sites(scan) ? 1 : 0;
 }
 
-/* Room for one more; doubles. */
-static void *more_room(void *list, size_t count, size_t *room, size_t size)
-{
-    if (count < *room)
-        return list;
-    size_t bigger = *room ? *room * 2 : 1024;
-    void *grown = bigger <= MAX_CANDIDATES ? realloc(list, bigger * size) : NULL;
-    if (grown)
-        *room = bigger;
-    return grown;
-}
-
 static bool add_context(struct gmr__scan *scan, uint64_t context, uint64_t routine)
 {
     if (scan->routines[routine - 1].form == GMR__SCAN_UCONTEXT) {
-        void *grown = more_room(scan->candidates, scan->count, &scan->room, sizeof(*scan->candidates));
-        if (!grown)
+        if (!GMR__GROW_UP_TO(scan->candidates, scan->room, scan->count + 1, MAX_CANDIDATES))
             return false;
-        scan->candidates = grown;
         scan->candidates[scan->count++] = (struct gmr__scan_candidate){context, (uint8_t)(routine - 1)};
         return true;
     }
@@ -96,12 +83,10 @@ static void see_owners(void *userdata, uint64_t address, const uint64_t *words, 
             (gmr__addrmap_get(&scan->pages, owner >> 12, NULL) && !gmr__addrmap_get(&scan->by_context, word, NULL)) ||
             gmr__addrmap_get(&scan->owned, owner, NULL))
             continue;
-        uint64_t *grown = more_room(scan->owners, scan->owner_count, &scan->owner_room, sizeof(*scan->owners));
-        if (!grown) {
+        if (!GMR__GROW_UP_TO(scan->owners, scan->owner_room, scan->owner_count + 1, MAX_CANDIDATES)) {
             scan->cut = true;
             return;
         }
-        scan->owners = grown;
         gmr__addrmap_put(&scan->owned, owner, 1);
         scan->owners[scan->owner_count++] = owner;
     }

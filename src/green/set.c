@@ -13,6 +13,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "sys/grow.h"
+
 #define BLOCK_SMALL (256u << 10)
 #define BLOCK_LARGE (32u << 20)
 
@@ -201,15 +203,8 @@ struct gmr__green_entry *gmr__green_entry(const struct gmr__green *green, size_t
 static struct gmr__green_entry *new_entry(struct gmr__green *green)
 {
     size_t chunk = green->count / GMR__GREEN_CHUNK;
-    if (chunk >= green->chunk_cap) {
-        size_t cap = green->chunk_cap ? green->chunk_cap * 2 : 64;
-        struct gmr__green_entry **chunks = realloc(green->chunks, cap * sizeof(*chunks));
-        if (!chunks)
-            return NULL;
-        memset(chunks + green->chunk_cap, 0, (cap - green->chunk_cap) * sizeof(*chunks));
-        green->chunks = chunks;
-        green->chunk_cap = cap;
-    }
+    if (!GMR__GROW_ZEROED(green->chunks, green->chunk_cap, chunk + 1))
+        return NULL;
     if (!green->chunks[chunk])
         green->chunks[chunk] = gmr__arena_alloc(&green->arena, GMR__GREEN_CHUNK * sizeof(struct gmr__green_entry));
     return green->chunks[chunk] ? &green->chunks[chunk][green->count % GMR__GREEN_CHUNK] : NULL;
@@ -250,14 +245,8 @@ static bool copy_language(struct gmr__green *green, struct gmr__language_stack *
 
 static int add_range(struct gmr__green *green, uint64_t low, uint64_t high, size_t index)
 {
-    if (green->range_count == green->range_cap) {
-        size_t cap = green->range_cap ? green->range_cap * 2 : 256;
-        struct gmr__green_range *ranges = realloc(green->ranges, cap * sizeof(*ranges));
-        if (!ranges)
-            return -ENOMEM;
-        green->ranges = ranges;
-        green->range_cap = cap;
-    }
+    if (!GMR__GROW(green->ranges, green->range_cap, green->range_count + 1))
+        return -ENOMEM;
     green->ranges[green->range_count++] = (struct gmr__green_range){low, high, (uint32_t)index};
     return 0;
 }
@@ -467,14 +456,8 @@ void gmr__green_at(const struct gmr__green *green, size_t index, struct gmr__gre
 
 int gmr__green_emit_os_thread(struct gmr__green *green, pid_t tid, const struct gmr__language_stack *language)
 {
-    if (green->os_count == green->os_cap) {
-        size_t cap = green->os_cap ? green->os_cap * 2 : 64;
-        struct gmr__green_os *os = realloc(green->os, cap * sizeof(*os));
-        if (!os)
-            return -ENOMEM;
-        green->os = os;
-        green->os_cap = cap;
-    }
+    if (!GMR__GROW(green->os, green->os_cap, green->os_count + 1))
+        return -ENOMEM;
     struct gmr__green_os *os = &green->os[green->os_count];
     os->tid = tid;
     if (!copy_language(green, &os->language, language))

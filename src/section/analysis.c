@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sys/grow.h"
+
 #define MAX_KEPT_BYTES ((size_t)64 << 20)
 
 struct gmr__early {
@@ -68,14 +70,8 @@ static void keep_copy(struct gmr__analysis *analysis, struct gmr__early *early, 
 
 bool gmr__analysis_take(struct gmr__analysis *analysis, const struct gmr__thread *thread)
 {
-    if (analysis->early_count == analysis->early_cap) {
-        size_t cap = analysis->early_cap ? analysis->early_cap * 2 : 256;
-        struct gmr__early *early = realloc(analysis->early, cap * sizeof(*early));
-        if (!early)
-            return false;
-        analysis->early = early;
-        analysis->early_cap = cap;
-    }
+    if (!GMR__GROW(analysis->early, analysis->early_cap, analysis->early_count + 1))
+        return false;
     struct gmr__early early = {.tid = thread->tid};
     early.stack = gmr__unwind(analysis->unwinder, &thread->regs, &thread->stack, 0, 0, true);
     if (!early.stack)

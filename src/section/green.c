@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "section/green_list.h"
+#include "sys/grow.h"
 
 #define TIGHT_BYTES 4096u /* less than this left of a stack, or less than one part in sixteen: a finding */
 
@@ -82,15 +83,8 @@ static bool stack_wanted(const struct gmr__green_list *list, int32_t stack, sign
         return true;
     if (stack < 0)
         return false;
-    if ((size_t)stack >= *known_count) {
-        size_t count = (size_t)stack * 2 + 64;
-        signed char *larger = realloc(*known, count);
-        if (!larger)
-            return true;
-        memset(larger + *known_count, 0, count - *known_count);
-        *known = larger;
-        *known_count = count;
-    }
+    if (!GMR__GROW_ZEROED(*known, *known_count, (size_t)stack + 1))
+        return true;
     if (!(*known)[stack]) {
         struct search search = {list->filter->function, false};
         gmr__stack_lines(list->analysis, gmr__analysis_stack_at(list->analysis, (uint32_t)stack), search_line, &search);

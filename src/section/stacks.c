@@ -8,11 +8,13 @@
 #include <string.h>
 
 #include "section/frames.h"
+#include "sys/grow.h"
 
 struct gmr__stack_table {
     struct gmr__report_stack *stacks;
     uint64_t *hashes;
-    uint32_t count, cap;
+    uint32_t count;
+    size_t stack_cap, hash_cap;
     uint32_t *slots; /* index + 1 */
     size_t slot_count;
 };
@@ -93,17 +95,9 @@ static bool same(struct gmr__report_stack a, const struct gmr__stack *native,
 
 static bool grow(struct gmr__stack_table *table)
 {
-    if (table->count == table->cap) {
-        uint32_t cap = table->cap ? table->cap * 2 : 64;
-        struct gmr__report_stack *stacks = realloc(table->stacks, cap * sizeof(*stacks));
-        if (stacks)
-            table->stacks = stacks;
-        uint64_t *hashes = stacks ? realloc(table->hashes, cap * sizeof(*hashes)) : NULL;
-        if (!hashes)
-            return false;
-        table->hashes = hashes;
-        table->cap = cap;
-    }
+    if (!GMR__GROW(table->stacks, table->stack_cap, (size_t)table->count + 1) ||
+        !GMR__GROW(table->hashes, table->hash_cap, (size_t)table->count + 1))
+        return false;
     if ((size_t)(table->count + 1) * 2 <= table->slot_count)
         return true;
     size_t count = table->slot_count * 2;

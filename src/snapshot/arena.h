@@ -13,6 +13,9 @@
 void *gmr__snapshot_room(struct gmr__snapshot *snapshot, size_t bytes);
 void gmr__snapshot_claim(struct gmr__snapshot *snapshot, size_t bytes, size_t touched);
 
+/* Room for `want` elements in a list that stands in the arena; false: there is no memory. What it leaves behind is at most as much again. */
+bool gmr__snapshot_grow(struct gmr__snapshot *snapshot, void *list, size_t element_bytes, size_t *cap, size_t want);
+
 #define GMR__POPULATE_BYTES ((size_t)256 << 10)
 /* Makes pages present, so that a copy made while a thread is stopped takes no page fault: these, or the arena's next. */
 void gmr__populate(void *place, size_t bytes);

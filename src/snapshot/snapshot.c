@@ -13,6 +13,7 @@
 #include <sys/mman.h>
 
 #include "snapshot/arena.h"
+#include "sys/grow.h"
 
 #define LARGEST_ARENA (1ULL << 38) /* address space only: pages are taken as they are written */
 #define SMALLEST_ARENA (1ULL << 24)
@@ -126,6 +127,15 @@ void *gmr__snapshot_alloc(struct gmr__snapshot *snapshot, size_t bytes)
     }
     gmr__snapshot_claim(snapshot, bytes, 0);
     return place;
+}
+
+bool gmr__snapshot_grow(struct gmr__snapshot *snapshot, void *list, size_t element_bytes, size_t *cap, size_t want)
+{
+    if (want <= *cap)
+        return true;
+    size_t grown = gmr__grown(*cap, want, SIZE_MAX, element_bytes);
+    return grown != 0 &&
+           gmr__grow_into(gmr__snapshot_alloc(snapshot, grown * element_bytes), list, element_bytes, cap, grown);
 }
 
 const char *gmr__snapshot_strdup(struct gmr__snapshot *snapshot, const char *text)

@@ -16,6 +16,7 @@
 
 #include "symbol/cache_format.h"
 #include "symbol/internal.h"
+#include "sys/grow.h"
 #include "sys/sys.h"
 
 static uint64_t mix(uint64_t hash, const void *bytes, size_t count)
@@ -194,26 +195,12 @@ int gmr__cache_find_calls(const struct gmr__cache *cache, uint64_t return_pc, ui
 
 void gmr__cache_add(struct gmr__cache *cache, const struct gmr__cached_pc *pc)
 {
-    if (cache->new_pc_count == cache->new_pc_cap) {
-        size_t cap = cache->new_pc_cap ? cache->new_pc_cap * 2 : 64;
-        struct gmr__cached_pc *list = realloc(cache->new_pcs, cap * sizeof(*list));
-        if (!list)
-            return;
-        cache->new_pcs = list;
-        cache->new_pc_cap = cap;
-    }
-    cache->new_pcs[cache->new_pc_count++] = *pc;
+    if (GMR__GROW(cache->new_pcs, cache->new_pc_cap, cache->new_pc_count + 1))
+        cache->new_pcs[cache->new_pc_count++] = *pc;
 }
 
 void gmr__cache_add_calls(struct gmr__cache *cache, const struct gmr__cached_calls *calls)
 {
-    if (cache->new_call_count == cache->new_call_cap) {
-        size_t cap = cache->new_call_cap ? cache->new_call_cap * 2 : 64;
-        struct gmr__cached_calls *list = realloc(cache->new_calls, cap * sizeof(*list));
-        if (!list)
-            return;
-        cache->new_calls = list;
-        cache->new_call_cap = cap;
-    }
-    cache->new_calls[cache->new_call_count++] = *calls;
+    if (GMR__GROW(cache->new_calls, cache->new_call_cap, cache->new_call_count + 1))
+        cache->new_calls[cache->new_call_count++] = *calls;
 }

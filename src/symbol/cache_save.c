@@ -16,6 +16,7 @@
 
 #include "symbol/cache_format.h"
 #include "symbol/internal.h"
+#include "sys/grow.h"
 #include "sys/sys.h"
 
 #define MAX_FILES 4096
@@ -57,14 +58,8 @@ static uint32_t put_string(struct strings *strings, const char *text)
         return GMR__CACHE_NO_STRING;
     size_t at = slot_of(strings, text), bytes = strlen(text) + 1;
     if (!strings->slots[at]) {
-        if (strings->cap - strings->used < bytes) {
-            size_t cap = 2 * (strings->cap + bytes);
-            char *grown = cap > GMR__CACHE_MAX_BYTES ? NULL : realloc(strings->text, cap);
-            if (!grown)
-                return GMR__CACHE_NO_STRING;
-            strings->text = grown;
-            strings->cap = cap;
-        }
+        if (!GMR__GROW_UP_TO(strings->text, strings->cap, strings->used + bytes, GMR__CACHE_MAX_BYTES))
+            return GMR__CACHE_NO_STRING;
         memcpy(strings->text + strings->used, text, bytes);
         strings->slots[at] = (uint32_t)strings->used + 1;
         strings->used += bytes;

@@ -8,6 +8,8 @@
 #include <dwarf.h>
 #include <stdlib.h>
 
+#include "sys/grow.h"
+
 #define MAX_SITES 100000
 #define MAX_DEPTH 200
 
@@ -67,14 +69,8 @@ static bool add(Dwarf_Die *die, struct gmr__call_sites *sites)
     if (!pc || dwarf_formaddr(pc, &site.return_pc) != 0)
         return true;
     find_target(die, &site);
-    if (sites->count == sites->cap) {
-        size_t cap = sites->cap ? sites->cap * 2 : 16;
-        struct gmr__call_site *list = cap > MAX_SITES ? NULL : realloc(sites->list, cap * sizeof(*list));
-        if (!list)
-            return false;
-        sites->list = list;
-        sites->cap = cap;
-    }
+    if (!GMR__GROW_UP_TO(sites->list, sites->cap, sites->count + 1, MAX_SITES))
+        return false;
     sites->list[sites->count++] = site;
     return true;
 }

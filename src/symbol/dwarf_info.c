@@ -15,6 +15,7 @@
 #include "symbol/dwarf_calls.h"
 #include "symbol/dwarf_load.h"
 #include "symbol/dwarf_units.h"
+#include "sys/grow.h"
 
 #define MAX_CHILDREN 100000
 #define MAX_SCOPES 16
@@ -256,10 +257,8 @@ const struct gmr__call_sites *gmr__dwarf_info_calls(struct gmr__dwarf_info *info
         if (unit->calls[i]->function == dwarf_dieoffset(&function))
             return unit->calls[i];
     }
-    struct gmr__call_sites **calls = realloc(unit->calls, (unit->calls_count + 1) * sizeof(struct gmr__call_sites *));
-    if (!calls)
+    if (!GMR__GROW(unit->calls, unit->calls_cap, unit->calls_count + 1))
         return NULL;
-    unit->calls = calls;
     struct gmr__call_sites *sites = malloc(sizeof(*sites));
     if (!sites || !gmr__dwarf_calls_read(&function, sites)) {
         if (sites)

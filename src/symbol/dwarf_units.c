@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "symbol/dwarf_calls.h"
+#include "sys/grow.h"
 
 #define MAX_UNITS ((size_t)1 << 20)
 #define MAX_DIES ((size_t)1 << 22)
@@ -22,14 +23,8 @@ bool gmr__ranges_add(struct gmr__ranges *ranges, uint64_t low, uint64_t high, ui
 {
     if (low >= high)
         return true;
-    if (ranges->count == ranges->cap) {
-        size_t cap = ranges->cap ? ranges->cap * 2 : 64;
-        struct gmr__range *list = realloc(ranges->list, cap * sizeof(*list));
-        if (!list)
-            return false;
-        ranges->list = list;
-        ranges->cap = cap;
-    }
+    if (!GMR__GROW(ranges->list, ranges->cap, ranges->count + 1))
+        return false;
     ranges->list[ranges->count++] = (struct gmr__range){low, high, value};
     return true;
 }
@@ -152,11 +147,7 @@ static struct gmr__unit *unit_at(struct gmr__units *units, Dwarf_Off offset)
             return units->list[i];
     }
     Dwarf_Die die;
-    struct gmr__unit **list = realloc(units->list, (units->count + 1) * sizeof(struct gmr__unit *));
-    if (!list)
-        return NULL;
-    units->list = list;
-    if (!dwarf_offdie(units->dwarf, offset, &die))
+    if (!GMR__GROW(units->list, units->cap, units->count + 1) || !dwarf_offdie(units->dwarf, offset, &die))
         return NULL;
     struct gmr__unit *unit = calloc(1, sizeof(*unit));
     if (!unit)

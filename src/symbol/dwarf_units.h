@@ -30,7 +30,7 @@ struct gmr__unit {
     struct gmr__ranges functions;   /* value: offset of the DIE */
     bool nested;                    /* functions within functions are in the index */
     struct gmr__call_sites **calls; /* of the functions asked for so far */
-    size_t calls_count;
+    size_t calls_count, calls_cap;
 };
 
 struct gmr__units {
@@ -38,7 +38,7 @@ struct gmr__units {
     struct gmr__ranges ranges; /* value: offset of the unit's DIE */
     bool indexed;
     struct gmr__unit **list; /* those used so far */
-    size_t count;
+    size_t count, cap;
 };
 
 struct gmr__unit *gmr__units_find(struct gmr__units *units, uint64_t address);

@@ -13,6 +13,7 @@
 
 #include "symbol/internal.h"
 #include "sys/buf.h"
+#include "sys/grow.h"
 
 struct memory_reader {
     const struct gmr__snapshot *snapshot;
@@ -43,14 +44,8 @@ static bool is_vdso(const struct gmr__map *map)
 
 static struct gmr__module_data *add(struct gmr__modules *modules, const struct gmr__map *map, uint64_t end)
 {
-    if (modules->count == modules->cap) {
-        size_t cap = modules->cap ? 2 * modules->cap : 64;
-        struct gmr__module_data **list = realloc(modules->list, cap * sizeof(*list));
-        if (!list)
-            return NULL;
-        modules->list = list;
-        modules->cap = cap;
-    }
+    if (!GMR__GROW(modules->list, modules->cap, modules->count + 1))
+        return NULL;
     struct gmr__module_data *m = calloc(1, sizeof(*m));
     if (!m)
         return NULL;

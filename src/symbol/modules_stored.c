@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "symbol/internal.h"
+#include "sys/grow.h"
 
 static const struct gmr__map no_map = {.path = ""};
 
@@ -35,14 +36,8 @@ int gmr__modules_store(struct gmr__modules *modules, const struct gmr__module *a
     if ((at > 0 && modules->list[at - 1]->module.end > as->start) ||
         (at < modules->count && modules->list[at]->module.start < as->end))
         return -EEXIST;
-    if (modules->count == modules->cap) {
-        size_t cap = modules->cap ? 2 * modules->cap : 64;
-        struct gmr__module_data **list = realloc(modules->list, cap * sizeof(*list));
-        if (!list)
-            return -ENOMEM;
-        modules->list = list;
-        modules->cap = cap;
-    }
+    if (!GMR__GROW(modules->list, modules->cap, modules->count + 1))
+        return -ENOMEM;
     struct gmr__module_data *m = calloc(1, sizeof(*m));
     char *path = strdup(as->path);
     if (!m || !path) {

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "symbol/plt.h"
+#include "sys/grow.h"
 
 #define MAX_SYMBOLS ((size_t)16 << 20)
 #define MAX_WALK 1000
@@ -77,14 +78,8 @@ static bool executable_section(Elf *elf, const GElf_Sym *sym, uint64_t *end)
 
 static bool append(struct gmr__names *names, const GElf_Sym *sym, const char *name, uint64_t delta, uint64_t end)
 {
-    if (names->count == names->cap) {
-        size_t cap = names->cap ? names->cap * 2 : 1024;
-        struct entry *entries = cap > MAX_SYMBOLS ? NULL : realloc(names->entries, cap * sizeof(*entries));
-        if (!entries)
-            return false;
-        names->entries = entries;
-        names->cap = cap;
-    }
+    if (!GMR__GROW_UP_TO(names->entries, names->cap, names->count + 1, MAX_SYMBOLS))
+        return false;
     names->entries[names->count++] = (struct entry){.start = sym->st_value + delta,
                                                     .size = sym->st_size,
                                                     .end = end == UINT64_MAX ? end : end + delta,

@@ -16,6 +16,7 @@
 
 #include "symbol/symbolizer.h"
 #include "sys/buf.h"
+#include "sys/grow.h"
 #include "sys/sys.h"
 
 #define MAX_FILE_BYTES ((size_t)64 << 20)
@@ -79,13 +80,8 @@ static void parse(struct gmr__perf_map *map)
         const char *at = line;
         if (!number(&at, &start) || !number(&at, &bytes) || !*at || bytes == 0 || bytes > UINT64_MAX - start)
             continue;
-        if (map->count == cap) {
-            cap = cap ? cap * 2 : 256;
-            struct entry *entries = realloc(map->entries, cap * sizeof(*entries));
-            if (!entries)
-                return;
-            map->entries = entries;
-        }
+        if (!GMR__GROW(map->entries, cap, map->count + 1))
+            return;
         map->entries[map->count] = (struct entry){start, start + bytes, at, map->count};
         map->count++;
     }

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "arch/code.h"
+#include "sys/grow.h"
 #include "unwind/rules.h"
 
 #define DEFAULT_FRAMES 4096
@@ -30,9 +31,10 @@ struct gmr__unwinder {
     void *function_userdata;
     uint32_t max_frames;
     struct gmr__frame *frames; /* of the walk under way */
-    uint32_t frame_cap;
+    size_t frame_cap;
     struct kept **stacks; /* by index */
-    uint32_t stack_count, stack_cap;
+    uint32_t stack_count;
+    size_t stack_cap;
     uint32_t *slots; /* hash table of index + 1 */
     size_t slot_count;
     char reason[512];
@@ -172,14 +174,8 @@ static const struct gmr__stack *keep(struct walk *walk)
     size_t at = find_slot(unwinder, walk, hash);
     if (unwinder->slots[at])
         return &unwinder->stacks[unwinder->slots[at] - 1]->stack;
-    if (unwinder->stack_count == unwinder->stack_cap) {
-        uint32_t cap = unwinder->stack_cap ? unwinder->stack_cap * 2 : 64;
-        struct kept **stacks = realloc(unwinder->stacks, cap * sizeof(struct kept *));
-        if (!stacks)
-            return NULL;
-        unwinder->stacks = stacks;
-        unwinder->stack_cap = cap;
-    }
+    if (!GMR__GROW(unwinder->stacks, unwinder->stack_cap, (size_t)unwinder->stack_count + 1))
+        return NULL;
     size_t frame_bytes = walk->count * sizeof(struct gmr__frame), end_bytes = walk->end ? strlen(walk->end) + 1 : 0;
     struct kept *kept = malloc(sizeof(*kept) + frame_bytes + end_bytes);
     if (!kept)
@@ -355,14 +351,8 @@ static bool by_guess(struct walk *walk, const struct gmr__rule *rule)
 static bool add_frame(struct walk *walk, const struct gmr__rule *rule)
 {
     struct gmr__unwinder *unwinder = walk->unwinder;
-    if (walk->count == unwinder->frame_cap) {
-        uint32_t cap = unwinder->frame_cap ? unwinder->frame_cap * 2 : 256;
-        struct gmr__frame *frames = realloc(unwinder->frames, cap * sizeof(*frames));
-        if (!frames)
-            return stop(walk, "gmr ran out of memory");
-        unwinder->frames = frames;
-        unwinder->frame_cap = cap;
-    }
+    if (!GMR__GROW(unwinder->frames, unwinder->frame_cap, (size_t)walk->count + 1))
+        return stop(walk, "gmr ran out of memory");
     unwinder->frames[walk->count++] = (struct gmr__frame){.pc = walk->regs.value[gmr__arch_pc],
                                                           .activation = walk->activation || rule->entered,
                                                           .signal_frame = rule->signal,

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "gmr/view.h"
+#include "sys/grow.h"
 #include "view/pystr.h"
 
 struct grown {
@@ -21,14 +22,8 @@ struct grown {
 static int grown_write(struct gmr__sink *sink, const void *bytes, size_t count)
 {
     struct grown *to = (struct grown *)sink;
-    if (count >= to->cap - to->used) { /* one byte stays for a NUL */
-        size_t cap = (to->cap + count) * 2 + 256;
-        unsigned char *more = realloc(to->bytes, cap);
-        if (!more)
-            return -ENOMEM;
-        to->bytes = more;
-        to->cap = cap;
-    }
+    if (!GMR__GROW(to->bytes, to->cap, to->used + count + 1)) /* one byte for a NUL */
+        return -ENOMEM;
     memcpy(to->bytes + to->used, bytes, count);
     to->used += count;
     to->bytes[to->used] = '\0';

@@ -24,6 +24,16 @@ static void the_arena_gives_zeroed_memory_also_where_it_was_used_before(void **s
         assert_int_equal(next[i], 0);
     assert_string_equal(gmr__snapshot_strdup(snapshot, "text"), "text");
     assert_null(gmr__snapshot_alloc(snapshot, (size_t)1 << 62));
+    uint64_t *list = NULL;
+    size_t cap = 0;
+    for (size_t i = 0; i < 1000; i++) {
+        assert_true(gmr__snapshot_grow(snapshot, &list, sizeof(*list), &cap, i + 1));
+        list[i] = i;
+    }
+    assert_false(gmr__snapshot_grow(snapshot, &list, sizeof(*list), &cap, SIZE_MAX / 16));
+    assert_false(gmr__snapshot_grow(snapshot, &list, sizeof(*list), &cap, SIZE_MAX / 4));
+    for (size_t i = 0; i < 1000; i++)
+        assert_int_equal(list[i], i);
     gmr__snapshot_free(snapshot);
     gmr__snapshot_free(NULL);
 }
