@@ -35,11 +35,13 @@ struct gmr__capture_options {
     /* For those who copy more than stacks (green threads). Any may be NULL. `before` runs in the inspector, with the map read and the
      * target running, and says how threads are to stand. `stopped` runs in the capturing process: what it leaves
      * must be allocated from the snapshot. With stop_all it is called once, first 0 and count all threads (those whose regs.valid
-     * is 0 don't stand); else for each thread, count 1, while it alone stands: snapshot->threads[first .. first + count). `serve` runs
+     * is 0 don't stand); else for each thread, count 1, while it alone stands: snapshot->threads[first .. first + count). `stack_end` runs
+     * there, too: where a stack ends that is not the OS thread's own, 0 if it is not known; the copy ends there. `serve` runs
      * in the inspector meanwhile, whenever serve_fd is readable (`stopped` may ask it for something, and wait a bounded time);
      * threads: all there are so far. */
     enum gmr__capture_stop (*before)(struct gmr__snapshot *snapshot, void *userdata);
     void (*stopped)(struct gmr__snapshot *snapshot, size_t first, size_t count, void *userdata);
+    uint64_t (*stack_end)(uint64_t sp, void *userdata);
     void (*serve)(struct gmr__snapshot *snapshot, const struct gmr__thread *threads, void *userdata);
     int serve_fd;
     void *userdata;

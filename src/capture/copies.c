@@ -111,5 +111,5 @@ void gmr__copies_ahead(struct gmr__tracer *tracer, size_t done)
     if (copies->area)
         populate_half(copies);
     else
-        gmr__snapshot_populate(tracer->snapshot);
+        gmr__snapshot_populate(tracer->snapshot, GMR__POPULATE_BYTES);
 }

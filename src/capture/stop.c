@@ -222,6 +222,18 @@ static void copy_interrupted(struct gmr__tracer *tracer, struct gmr__thread *thr
     }
 }
 
+/* The thread control block is the upper end of the stack that a thread library made; nothing above it is a frame. A green thread's stack may lie in
+ * a mapping with thousands of others, which would be copied along. */
+static uint64_t own_end(struct gmr__tracer *tracer, uint64_t sp, uint64_t end, uint64_t thread_pointer)
+{
+    const struct gmr__capture_options *options = tracer->options;
+    if (thread_pointer > sp && thread_pointer < end)
+        return thread_pointer;
+    const struct gmr__map *map = options->stack_end ? gmr__snapshot_map(tracer->snapshot, sp) : NULL;
+    uint64_t own = map && strcmp(map->path, "[stack]") != 0 ? options->stack_end(sp, options->userdata) : 0;
+    return own > sp && own < end ? own : end;
+}
+
 static void copy_stack(struct gmr__tracer *tracer, size_t index, uint64_t thread_pointer)
 {
     struct gmr__thread *thread = &tracer->state->threads[index];
@@ -234,9 +246,7 @@ static void copy_stack(struct gmr__tracer *tracer, size_t index, uint64_t thread
     } else {
         thread->stack_limit = end;
     }
-    /* The thread control block is the upper end of the stack that a thread library made; nothing above it is a frame. */
-    if (thread_pointer > sp && thread_pointer < end)
-        end = thread_pointer;
+    end = own_end(tracer, sp, end, thread_pointer);
     thread->stack = copy_range(tracer, thread, from, end, tracer->asked_ns && tracer->asked_ns[index]);
     if (thread->stack.bytes < end - from && !thread->reason && (thread->stack_limit || !thread->stack.bytes)) {
         thread->quality = GMR__THREAD_TRUNCATED;

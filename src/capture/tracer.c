@@ -30,6 +30,8 @@
 #define PATIENT_TIMEOUTS 4 /* threads waited for one by one before the rest is waited for together */
 #define MAX_ROUNDS 64      /* of listing threads */
 #define LATE_PATIENCE_NS 2000000000ULL
+#define USUAL_STACK (8u << 10)
+#define MOST_AHEAD (16u << 20)
 
 static void nothing(int signal)
 {
@@ -238,6 +240,13 @@ static void one_by_one(struct gmr__tracer *tracer)
 
 /* ---------------------------------------------------------------------------------------- all at once */
 
+/* For the copies of so many stacks, most of which are small: no page of it is to be faulted in while they stand. */
+static size_t room_ahead(size_t threads)
+{
+    size_t bytes = threads * USUAL_STACK;
+    return bytes < GMR__POPULATE_BYTES ? GMR__POPULATE_BYTES : bytes > MOST_AHEAD ? MOST_AHEAD : bytes;
+}
+
 /* Threads can be born until every thread that could give birth stands; hence the relisting. */
 static void ask_all(struct gmr__tracer *tracer)
 {
@@ -246,6 +255,8 @@ static void ask_all(struct gmr__tracer *tracer)
         if (gmr__tasks_list(tracer) <= 0)
             return;
         make_asked(tracer, &asked_cap);
+        if (round == 0)
+            gmr__snapshot_populate(tracer->snapshot, room_ahead(tracer->state->thread_count));
         for (; done < tracer->state->thread_count; done++) {
             uint64_t now = gmr__tracer_now_ns();
             if (tracer->state->threads[done].quality != GMR__THREAD_NO_STACK && done < asked_cap &&

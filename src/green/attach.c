@@ -73,6 +73,13 @@ static void stopped(struct gmr__snapshot *snapshot, size_t first, size_t count, 
     }
 }
 
+/* The capturing process. */
+static uint64_t stack_end(uint64_t sp, void *userdata)
+{
+    struct gmr__green_attach *attach = userdata;
+    return attach->green ? gmr__green_stack_end(attach->green, sp) : 0;
+}
+
 /* The inspector, when `ask` is readable. */
 static void serve(struct gmr__snapshot *snapshot, const struct gmr__thread *threads, void *userdata)
 {
@@ -102,6 +109,7 @@ struct gmr__green_attach *gmr__green_attach(struct gmr__capture_options *options
     attach->budget_ns = attach->options.stop_budget_ns ? attach->options.stop_budget_ns : 50000000u;
     options->before = before;
     options->stopped = stopped;
+    options->stack_end = stack_end;
     options->serve = serve;
     options->serve_fd = attach->ask[0];
     options->userdata = attach;

@@ -201,6 +201,8 @@ enum gmr__green_stop gmr__green_prepare(struct gmr__green *green);
 bool gmr__green_any(const struct gmr__green *green);
 /* With GMR__GREEN_STOP_EACH, in the capturing process: is gmr__green_collect to be called while this one stands? */
 bool gmr__green_concerns(const struct gmr__green *green, pid_t tid);
+/* In the capturing process, too: where the stack ends that is known to hold `address`; 0: none is. */
+uint64_t gmr__green_stack_end(struct gmr__green *green, uint64_t address);
 /* 2. These OS threads stand still. Returns within the stop budget (counted over all calls). */
 void gmr__green_collect(struct gmr__green *green, const struct gmr__thread *standing, size_t count);
 /* 3. All run again; snapshot->threads is complete. Core files: prepare, collect with all threads, finish. */

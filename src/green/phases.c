@@ -91,6 +91,7 @@ enum gmr__green_stop gmr__green_prepare(struct gmr__green *green)
         else if (stop == GMR__GREEN_STOP_NONE && source->collect)
             stop = GMR__GREEN_STOP_EACH;
     }
+    gmr__green_stack_end(green, 0); /* puts the ranges in order, which the stop has no time for */
     green->stop = stop;
     return stop;
 }

@@ -375,12 +375,12 @@ static void sort_ranges(struct gmr__green *green)
     green->ranges_sorted = green->range_count;
 }
 
-size_t gmr__green_find_range(struct gmr__green *green, uint64_t address)
+static const struct gmr__green_range *range_of(struct gmr__green *green, uint64_t address)
 {
     sort_ranges(green);
     for (size_t i = green->ranges_sorted; i < green->range_count; i++)
         if (address >= green->ranges[i].low && address < green->ranges[i].high)
-            return green->ranges[i].index;
+            return &green->ranges[i];
     size_t low = 0, high = green->ranges_sorted;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
@@ -390,7 +390,19 @@ size_t gmr__green_find_range(struct gmr__green *green, uint64_t address)
             high = middle;
     }
     /* Ranges that overlap (a corrupt registry) or are the same (a shared stack): the last that starts below is enough. */
-    return low && address < green->ranges[low - 1].high ? green->ranges[low - 1].index : SIZE_MAX;
+    return low && address < green->ranges[low - 1].high ? &green->ranges[low - 1] : NULL;
+}
+
+size_t gmr__green_find_range(struct gmr__green *green, uint64_t address)
+{
+    const struct gmr__green_range *range = range_of(green, address);
+    return range ? range->index : SIZE_MAX;
+}
+
+uint64_t gmr__green_stack_end(struct gmr__green *green, uint64_t address)
+{
+    const struct gmr__green_range *range = range_of(green, address);
+    return range ? range->high : 0;
 }
 
 void gmr__green_claim(struct gmr__green *green, uint64_t stack_low, uint64_t stack_high)

@@ -17,9 +17,10 @@ void gmr__snapshot_claim(struct gmr__snapshot *snapshot, size_t bytes, size_t to
 bool gmr__snapshot_grow(struct gmr__snapshot *snapshot, void *list, size_t element_bytes, size_t *cap, size_t want);
 
 #define GMR__POPULATE_BYTES ((size_t)256 << 10)
-/* Makes pages present, so that a copy made while a thread is stopped takes no page fault: these, or the arena's next. */
+/* Makes pages present, so that a copy made while a thread is stopped takes no page fault: these, or the arena's next, of which so
+ * many bytes are soon needed. */
 void gmr__populate(void *place, size_t bytes);
-void gmr__snapshot_populate(struct gmr__snapshot *snapshot);
+void gmr__snapshot_populate(struct gmr__snapshot *snapshot, size_t bytes);
 
 /* From now on `other`, whose arena a second process filled, lives as long as snapshot, and is freed with it. */
 void gmr__snapshot_adopt(struct gmr__snapshot *snapshot, struct gmr__snapshot *other);

@@ -92,18 +92,18 @@ void gmr__populate(void *place, size_t bytes)
 #endif
 }
 
-void gmr__snapshot_populate(struct gmr__snapshot *snapshot)
+void gmr__snapshot_populate(struct gmr__snapshot *snapshot, size_t bytes)
 {
     struct arena *arena = arena_of(snapshot);
-    if (arena->used + GMR__POPULATE_BYTES / 2 <= arena->populated)
+    if (arena->used + bytes / 2 <= arena->populated)
         return;
     size_t from = arena->used & ~(size_t)(PAGE_BYTES - 1);
     if (from < arena->populated)
         from = arena->populated;
-    if (GMR__POPULATE_BYTES > arena->mapped - from)
+    if (bytes > arena->mapped - from)
         return;
-    gmr__populate((char *)arena + from, GMR__POPULATE_BYTES);
-    arena->populated = from + GMR__POPULATE_BYTES;
+    gmr__populate((char *)arena + from, bytes);
+    arena->populated = from + bytes;
 }
 
 void gmr__snapshot_adopt(struct gmr__snapshot *snapshot, struct gmr__snapshot *other)

@@ -86,4 +86,17 @@ def boosts_jump_fcontext(t):
     torn(t, ["target_boost_spin", COUNT], BOOST)
 
 
+@suite.test
+def a_stack_among_thousands_is_copied_to_its_own_end(t):
+    """Not to the end of the mapping that they share: that took longer than all else together."""
+    process = t.spawn([TARGETS / "target_many", 2000, 5, 1000, "spin", "counted"])
+    t.wait(lambda: "ready" in process.stdout_text(), "the target to be ready", alive=process)
+    runs = 0
+    for _ in range(10):
+        document = t.report(process.pid, "--sections", "green_threads,threads", codes=(0, 1))
+        runs += any(thread["state"] == "running" for thread in document["green_threads"])
+        check(document["report"]["cost"]["copied_bytes"] < 4 << 20, document["report"]["cost"])
+    check(runs > 0, "none was ever seen to run")
+
+
 suite.main()
