@@ -1,5 +1,5 @@
 /*
- * green/lua.c - finds the coroutines of a Lua 5.4 state and copies their chains of calls.
+ * green/lua.c - finds the coroutines of a Lua state and copies their chains of calls.
  *
  * Inspector only. The heap's list of all objects is walked ahead of the stop, with the target running and the collector at work: what comes of
  * it is a list of candidates, each checked again at the stop. Naming is lua_names.c's.
@@ -20,9 +20,15 @@
 #define MAX_OBJECTS 20000000u /* of the heap that are walked */
 #define MAX_FRAMES 200u
 
-struct coroutine {
-    uint64_t address, main;
+struct main_state {
+    uint64_t address;
     pid_t tid;
+    const struct gmr__lua_layout *layout;
+};
+
+struct coroutine {
+    uint64_t address;
+    const struct main_state *main;
     struct gmr__lua_call *calls;
     uint32_t call_count;
     enum gmr__green_state state;
@@ -31,8 +37,7 @@ struct coroutine {
 };
 
 struct gmr__lua {
-    uint64_t mains[MAX_MAINS];
-    pid_t tids[MAX_MAINS];
+    struct main_state mains[MAX_MAINS];
     size_t main_count;
     struct coroutine *list;
     size_t count, cap;
@@ -46,44 +51,51 @@ static uint64_t word(const unsigned char *bytes, unsigned offset)
     return value;
 }
 
-static bool add_coroutine(struct gmr__lua *lua, uint64_t address, uint64_t main_state, pid_t tid)
+static bool add_coroutine(struct gmr__lua *lua, uint64_t address, const struct main_state *of)
 {
     if (!GMR__GROW_UP_TO(lua->list, lua->cap, lua->count + 1, MAX_COROUTINES))
         return false;
-    lua->list[lua->count++] = (struct coroutine){.address = address, .main = main_state, .tid = tid};
+    lua->list[lua->count++] = (struct coroutine){.address = address, .main = of};
     return true;
+}
+
+/* Lua's own allocation of a main thread: the global state stands right behind it, and points back. Another version has other sizes. */
+static bool is_main(struct gmr__green *green, const struct gmr__lua_layout *layout, uint64_t address)
+{
+    unsigned char state[LUA_MAX_STATE_BYTES];
+    uint64_t global = address + layout->state_bytes, back;
+    return gmr__green_read(green, address, state, layout->state_bytes) == 0 &&
+           state[LUA_OBJECT_TAG] == LUA_TAG_THREAD && word(state, layout->state_global) == global &&
+           gmr__green_read(green, global + layout->global_main, &back, sizeof(back)) == 0 && back == address;
 }
 
 bool gmr__lua_add(struct gmr__green *green, struct gmr__lua **lua, uint64_t main_state, pid_t tid)
 {
-    unsigned char state[LUA_STATE_BYTES];
-    if (gmr__green_read(green, main_state, state, sizeof(state)) < 0 || state[LUA_OBJECT_TAG] != LUA_TAG_THREAD)
-        return false;
-    /* Lua's own allocation of the main thread: the global state stands right behind it. Another version has another size. */
-    if (word(state, LUA_STATE_GLOBAL) != main_state + LUA_STATE_BYTES)
-        return false;
-    if (!*lua && !(*lua = calloc(1, sizeof(**lua))))
+    const struct gmr__lua_layout *layout = gmr__lua_layouts;
+    while (layout->version && !is_main(green, layout, main_state))
+        layout++;
+    if (!layout->version || (!*lua && !(*lua = calloc(1, sizeof(**lua)))))
         return false;
     for (size_t i = 0; i < (*lua)->main_count; i++)
-        if ((*lua)->mains[i] == main_state)
+        if ((*lua)->mains[i].address == main_state)
             return true;
     if ((*lua)->main_count == MAX_MAINS)
         return false;
-    gmr__green_claim(green, main_state, main_state + LUA_STATE_BYTES);
-    (*lua)->mains[(*lua)->main_count] = main_state;
-    (*lua)->tids[(*lua)->main_count++] = tid;
+    gmr__green_claim(green, main_state, main_state + layout->state_bytes);
+    (*lua)->mains[(*lua)->main_count++] = (struct main_state){main_state, tid, layout};
     return true;
 }
 
-static void walk_heap(struct gmr__green *green, struct gmr__lua *lua, size_t number)
+static void walk_heap(struct gmr__green *green, struct gmr__lua *lua, const struct main_state *of)
 {
     struct gmr__peek peek;
-    uint64_t main_state = lua->mains[number], global = main_state + LUA_STATE_BYTES;
+    uint64_t global = of->address + of->layout->state_bytes;
     gmr__peek_init(&peek, green);
-    uint64_t at = gmr__peek_word(&peek, global + LUA_GLOBAL_ALLGC), mark = 0;
-    add_coroutine(lua, main_state, main_state, lua->tids[number]);
+    uint64_t at = gmr__peek_word(&peek, global + of->layout->global_allgc), mark = 0;
+    add_coroutine(lua, of->address, of);
     for (uint32_t steps = 0, power = 1, total = 0; at; total++) {
-        unsigned char object[32];
+        unsigned char object[16];
+        uint64_t its_global = 0;
         if (at == mark || gmr__peek(&peek, at, object, sizeof(object)) < 0)
             break;
         if (++steps == power) {
@@ -91,8 +103,9 @@ static void walk_heap(struct gmr__green *green, struct gmr__lua *lua, size_t num
             power *= 2;
             steps = 0;
         }
-        if (at != main_state && object[LUA_OBJECT_TAG] == LUA_TAG_THREAD && word(object, LUA_STATE_GLOBAL) == global &&
-            !add_coroutine(lua, at, main_state, lua->tids[number]))
+        if (object[LUA_OBJECT_TAG] == LUA_TAG_THREAD)
+            its_global = gmr__peek_word(&peek, at + of->layout->state_global);
+        if (at != of->address && its_global == global && !add_coroutine(lua, at, of))
             break;
         if (total == MAX_OBJECTS || (total % 4096 == 0 && gmr__green_out_of_time(green))) {
             lua->cut = true;
@@ -107,75 +120,102 @@ void gmr__lua_ahead(struct gmr__green *green, struct gmr__lua *lua)
 {
     lua->count = 0;
     for (size_t i = 0; i < lua->main_count; i++)
-        walk_heap(green, lua, i);
+        walk_heap(green, lua, &lua->mains[i]);
 }
 
-static enum gmr__green_state state_of(const unsigned char *state, uint64_t address)
+/* Where its chain of calls ends: a CallInfo that is nobody's call. */
+static uint64_t base_of(const struct gmr__lua_layout *layout, const unsigned char *state, uint64_t address)
 {
-    uint64_t ci = word(state, LUA_STATE_CI), func = word(state, LUA_STATE_BASE_CI + LUA_CI_FUNC);
-    if (state[LUA_STATE_STATUS] == LUA_STATUS_YIELD)
+    return layout->ci_previous ? address + layout->state_base_ci : word(state, layout->state_base_ci);
+}
+
+/* What lies on its stack first is its function; func: the slot below. */
+static enum gmr__green_state state_of(const struct gmr__lua_layout *layout, const unsigned char *state, uint64_t base,
+                                      uint64_t func)
+{
+    if (state[layout->state_status] == LUA_STATUS_YIELD)
         return GMR__GREEN_SUSPENDED;
-    if (state[LUA_STATE_STATUS] != 0)
+    if (state[layout->state_status] != 0)
         return GMR__GREEN_DONE; /* it ended with an error */
-    if (ci != address + LUA_STATE_BASE_CI)
+    if (word(state, layout->state_ci) != base)
         return GMR__GREEN_RUNNING;
-    return word(state, LUA_STATE_TOP) > func + 16 ? GMR__GREEN_NEW : GMR__GREEN_DONE;
+    return word(state, LUA_STATE_TOP) > func + LUA_VALUE_BYTES ? GMR__GREEN_NEW : GMR__GREEN_DONE;
 }
 
 /* What a call's function is: the value its `func` points to. */
-static void read_function(struct gmr__green *green, uint64_t func, struct gmr__lua_call *call)
+static void read_function(struct gmr__green *green, const struct gmr__lua_layout *layout, uint64_t func,
+                          struct gmr__lua_call *call)
 {
-    unsigned char value[16];
-    uint64_t pointer;
+    enum { LUA_CLOSURE = 0x46, LIGHT_C = 0x16, C_CLOSURE = 0x66, CLOSURE_51 = 6 };
+    unsigned char value[LUA_VALUE_BYTES], is_c = 0;
     if (gmr__green_read(green, func, value, sizeof(value)) < 0)
         return;
-    pointer = word(value, 0);
-    switch (value[LUA_VALUE_TAG]) {
-    case LUA_TAG_LUA_CLOSURE:
-        gmr__green_read(green, pointer + LUA_CLOSURE_PROTO, &call->proto, sizeof(call->proto));
-        break;
-    case LUA_TAG_LIGHT_C:
+    uint64_t pointer = word(value, 0), *to = &call->proto;
+    unsigned char tag = value[LUA_VALUE_TAG];
+    if (layout->closure_is_c) {
+        if (tag != CLOSURE_51 || gmr__green_read(green, pointer + layout->closure_is_c, &is_c, 1) < 0)
+            return;
+        to = is_c ? &call->c_function : &call->proto;
+    } else if (tag == LIGHT_C) {
         call->c_function = pointer;
-        break;
-    case LUA_TAG_C_CLOSURE:
-        gmr__green_read(green, pointer + LUA_CLOSURE_C_FUNCTION, &call->c_function, sizeof(call->c_function));
-        break;
-    default:
-        break;
+        return;
+    } else if (tag == C_CLOSURE) {
+        to = &call->c_function;
+    } else if (tag != LUA_CLOSURE) {
+        return;
     }
+    gmr__green_read(green, pointer + layout->closure_function, to, sizeof(*to));
+}
+
+/* Its calls into `calls`, innermost first. How many. */
+static uint32_t read_calls(struct gmr__green *green, struct coroutine *c, const unsigned char *state, uint64_t base,
+                           struct gmr__lua_call *calls)
+{
+    const struct gmr__lua_layout *layout = c->main->layout;
+    unsigned char ci[LUA_MAX_CI_BYTES];
+    uint64_t at = word(state, layout->state_ci);
+    uint32_t count = 0;
+    for (; at && at != base && count < MAX_FRAMES; count++) {
+        if (gmr__green_read(green, at, ci, layout->ci_bytes) < 0) {
+            c->end = "its chain of calls can't be read further";
+            break;
+        }
+        bool here = count == 0 && layout->state_savedpc;
+        calls[count] =
+            (struct gmr__lua_call){.pc = here ? word(state, layout->state_savedpc) : word(ci, layout->ci_savedpc)};
+        read_function(green, layout, word(ci, layout->ci_func), &calls[count]);
+        at = layout->ci_previous ? word(ci, layout->ci_previous) : at - layout->ci_bytes;
+    }
+    if (count == MAX_FRAMES)
+        c->end = "it has more than 200 calls";
+    return count;
 }
 
 static void copy_calls(struct gmr__green *green, struct coroutine *c)
 {
-    unsigned char state[LUA_STATE_BYTES], ci[LUA_CI_BYTES];
+    const struct gmr__lua_layout *layout = c->main->layout;
+    unsigned char state[LUA_MAX_STATE_BYTES];
     struct gmr__lua_call calls[MAX_FRAMES];
-    uint64_t global = c->main + LUA_STATE_BYTES;
-    c->gone = gmr__green_read(green, c->address, state, sizeof(state)) < 0 || state[LUA_OBJECT_TAG] != LUA_TAG_THREAD ||
-              word(state, LUA_STATE_GLOBAL) != global;
+    uint64_t func;
     c->call_count = 0;
+    c->gone = gmr__green_read(green, c->address, state, layout->state_bytes) < 0 ||
+              state[LUA_OBJECT_TAG] != LUA_TAG_THREAD ||
+              word(state, layout->state_global) != c->main->address + layout->state_bytes;
     if (c->gone)
         return;
-    c->state = state_of(state, c->address);
-    uint64_t at = word(state, LUA_STATE_CI), base = c->address + LUA_STATE_BASE_CI;
-    if (c->state == GMR__GREEN_NEW) { /* its function is what lies on its stack first */
+    uint64_t base = base_of(layout, state, c->address);
+    if (gmr__green_read(green, base + layout->ci_func, &func, sizeof(func)) < 0)
+        func = 0;
+    c->state = state_of(layout, state, base, func);
+    if (c->state == GMR__GREEN_NEW && c->address == c->main->address)
+        return; /* values that the program left there */
+    if (c->state == GMR__GREEN_NEW) {
         calls[0] = (struct gmr__lua_call){.pc = 0};
-        read_function(green, word(state, LUA_STATE_BASE_CI + LUA_CI_FUNC) + 16, &calls[0]);
+        read_function(green, layout, func + LUA_VALUE_BYTES, &calls[0]);
         c->call_count = 1;
+    } else {
+        c->call_count = read_calls(green, c, state, base, calls);
     }
-    while (at && at != base && c->call_count < MAX_FRAMES) {
-        if (gmr__green_read(green, at, ci, sizeof(ci)) < 0) {
-            c->end = "its chain of calls can't be read further";
-            break;
-        }
-        uint16_t status;
-        memcpy(&status, ci + LUA_CI_STATUS, sizeof(status));
-        struct gmr__lua_call *call = &calls[c->call_count++];
-        *call = (struct gmr__lua_call){.pc = word(ci, LUA_CI_SAVEDPC), .entry = status & LUA_CI_IS_FRESH};
-        read_function(green, word(ci, LUA_CI_FUNC), call);
-        at = word(ci, LUA_CI_PREVIOUS);
-    }
-    if (c->call_count == MAX_FRAMES)
-        c->end = "it has more than 200 calls";
     c->calls = c->call_count ? gmr__green_alloc(green, c->call_count * sizeof(*c->calls)) : NULL;
     if (c->calls)
         memcpy(c->calls, calls, c->call_count * sizeof(*c->calls));
@@ -202,18 +242,18 @@ int gmr__lua_finish(struct gmr__green *green, struct gmr__lua *lua)
     gmr__lua_names_init(&names, green);
     for (size_t i = 0; i < lua->count; i++) {
         struct coroutine *c = &lua->list[i];
-        bool is_main = c->address == c->main;
-        if (c->gone || (is_main && !c->call_count))
+        bool is_main_state = c->address == c->main->address;
+        if (c->gone || (is_main_state && !c->call_count))
             continue;
         struct gmr__green_thread t = {.address = c->address,
                                       .kind = "lua",
-                                      .name = is_main ? "main" : NULL,
+                                      .name = is_main_state ? "main" : NULL,
                                       .state = c->state,
-                                      .carrier = c->tid,
-                                      .parent = is_main ? 0 : c->main};
+                                      .carrier = c->main->tid,
+                                      .parent = is_main_state ? 0 : c->main->address};
         t.language.language = "lua";
         t.language.end = c->end;
-        gmr__lua_name_calls(&names, c->calls, c->call_count, &t.language);
+        gmr__lua_name_calls(&names, c->main->layout, c->calls, c->call_count, &t.language);
         int one = gmr__green_emit(green, &t);
         error = error ? error : one;
     }

@@ -1,5 +1,5 @@
 /*
- * green/lua.h - coroutines of Lua 5.4 from outside: which there are, and their frames.
+ * green/lua.h - coroutines of Lua 5.1 to 5.4 from outside: which there are, and their frames.
  *
  * Inspector only. Not a source by itself: whoever knows a main lua_State (the registry, a scan) feeds it in and calls the phases.
  */

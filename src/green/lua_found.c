@@ -1,5 +1,5 @@
 /*
- * green/lua_found.c - the source of Lua 5.4's coroutines in programs that know nothing of gmr.
+ * green/lua_found.c - the source of Lua's coroutines in programs that know nothing of gmr.
  *
  * Inspector only. `ahead` looks on the heap for main states, once: Lua allocates a main lua_State and its global_State as one, so that the
  * first has a pointer to right behind itself, and the second one back. What a state consists of is lua.c's. States that the program itself
@@ -15,50 +15,70 @@
 #include "green/scan.h"
 
 #define MAX_STATES 256
+#define LUA_VERSIONS 4
 
 struct lua_found {
     struct gmr__green *green;
     struct gmr__lua *lua;
+    const struct gmr__lua_layout *layouts[LUA_VERSIONS];
+    size_t layout_count;
     uint64_t states[MAX_STATES];
     size_t count;
     bool searched, cut;
 };
 
-static int find(struct gmr__green *green, void **state)
+static bool has(struct gmr__green *green, const char *symbol)
 {
     uint64_t address;
-    /* New with 5.4: LuaJIT and older releases, whose structs are others, do not have it. */
-    if (gmr__green_symbol(green, NULL, "lua_toclose", &address, NULL) != 0)
+    return gmr__green_symbol(green, NULL, symbol, &address, NULL) == 0;
+}
+
+static int find(struct gmr__green *green, void **state)
+{
+    const struct gmr__lua_layout *layouts[LUA_VERSIONS];
+    size_t count = 0;
+    bool is_jit = has(green, "luaJIT_setmode"); /* whose names are 5.1's */
+    if (is_jit)
+        gmr__green_note(green, "LuaJIT: its coroutines are not read");
+    for (const struct gmr__lua_layout *layout = gmr__lua_layouts; layout->version && count < LUA_VERSIONS; layout++)
+        if (has(green, layout->symbol) && !(is_jit && layout->code == GMR__LUA_CODE_51))
+            layouts[count++] = layout;
+    if (count == 0)
         return 0;
     struct lua_found *found = calloc(1, sizeof(*found));
     if (!found)
         return -ENOMEM;
     found->green = green;
+    memcpy(found->layouts, layouts, sizeof(layouts));
+    found->layout_count = count;
     *state = found;
     return 1;
 }
 
 /* Not one that was closed and whose memory nobody has used since: it has no strings left. */
-static bool is_open(struct gmr__green *green, uint64_t address)
+static bool is_open(struct gmr__green *green, const struct gmr__lua_layout *layout, uint64_t address)
 {
-    uint64_t global = address + LUA_STATE_BYTES, main_state;
+    uint64_t global = address + layout->state_bytes, main_state;
     int32_t strings;
-    return gmr__green_read(green, global + LUA_GLOBAL_MAIN, &main_state, sizeof(main_state)) == 0 &&
+    return gmr__green_read(green, global + layout->global_main, &main_state, sizeof(main_state)) == 0 &&
            main_state == address &&
-           gmr__green_read(green, global + LUA_GLOBAL_STRINGS, &strings, sizeof(strings)) == 0 && strings > 0;
+           gmr__green_read(green, global + layout->global_strings, &strings, sizeof(strings)) == 0 && strings > 0;
 }
 
 static void see_words(void *userdata, uint64_t address, const uint64_t *words, size_t count)
 {
     struct lua_found *found = userdata;
-    for (size_t i = 0; i < count; i++) {
-        uint64_t state = address + i * 8 - LUA_STATE_GLOBAL;
-        if (words[i] != state + LUA_STATE_BYTES || !is_open(found->green, state))
-            continue;
-        if (found->count < MAX_STATES)
-            found->states[found->count++] = state;
-        else
-            found->cut = true;
+    for (size_t k = 0; k < found->layout_count; k++) {
+        const struct gmr__lua_layout *layout = found->layouts[k];
+        for (size_t i = 0; i < count; i++) {
+            uint64_t state = address + i * 8 - layout->state_global;
+            if (words[i] != state + layout->state_bytes || !is_open(found->green, layout, state))
+                continue;
+            if (found->count < MAX_STATES)
+                found->states[found->count++] = state;
+            else
+                found->cut = true;
+        }
     }
 }
 

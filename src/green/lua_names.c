@@ -16,13 +16,15 @@
 #define MAX_CODE 1000000u
 
 struct lua_proto {
+    const struct gmr__lua_layout *layout;
     uint64_t k, code, upvalues;
     const char *source;
     int line_defined;
     uint32_t code_count, k_count, abs_count;
     uint32_t *instructions; /* NULL: unreadable */
-    signed char *deltas;    /* NULL: stripped of lines */
-    int32_t (*abs)[2];      /* pc, line */
+    int32_t *lines;         /* of each instruction; 5.4 has the next two instead; NULL: stripped of lines */
+    signed char *deltas;
+    int32_t (*abs)[2]; /* pc, line */
 };
 
 void gmr__lua_names_init(struct gmr__lua_names *names, struct gmr__green *green)
@@ -75,7 +77,24 @@ static void *read_array(struct gmr__green *green, uint64_t address, uint32_t cou
     return array && gmr__green_read(green, address, array, count * bytes) == 0 ? array : NULL;
 }
 
-static const struct lua_proto *proto_of(struct gmr__lua_names *names, uint64_t address)
+static void read_lines(struct gmr__lua_names *names, struct lua_proto *p, const unsigned char *bytes)
+{
+    const struct gmr__lua_layout *layout = p->layout;
+    uint64_t lines = word(bytes, layout->proto_lines);
+    bool has_lines = half(bytes, layout->proto_line_count) == p->code_count;
+    if (!layout->proto_abs) {
+        p->lines = has_lines ? read_array(names->green, lines, p->code_count, 4) : NULL;
+        return;
+    }
+    p->deltas = has_lines ? read_array(names->green, lines, p->code_count, 1) : NULL;
+    p->abs_count = half(bytes, layout->proto_abs_count);
+    p->abs = read_array(names->green, word(bytes, layout->proto_abs), p->abs_count, 8);
+    if (!p->abs)
+        p->abs_count = 0;
+}
+
+static const struct lua_proto *proto_of(struct gmr__lua_names *names, const struct gmr__lua_layout *layout,
+                                        uint64_t address)
 {
     uint64_t known;
     unsigned char bytes[LUA_PROTO_BYTES];
@@ -84,21 +103,16 @@ static const struct lua_proto *proto_of(struct gmr__lua_names *names, uint64_t a
     struct lua_proto *p = NULL;
     if (gmr__green_read(names->green, address, bytes, sizeof(bytes)) == 0 &&
         (p = gmr__green_alloc(names->green, sizeof(*p)))) {
-        p->k = word(bytes, LUA_PROTO_K);
-        p->k_count = half(bytes, LUA_PROTO_SIZE_K);
-        p->code = word(bytes, LUA_PROTO_CODE);
-        p->code_count = half(bytes, LUA_PROTO_SIZE_CODE);
-        p->upvalues = word(bytes, LUA_PROTO_UPVALUES);
-        p->line_defined = (int)half(bytes, LUA_PROTO_LINE_DEFINED);
-        p->source = source_of(names->green, word(bytes, LUA_PROTO_SOURCE));
+        p->layout = layout;
+        p->k = word(bytes, layout->proto_k);
+        p->k_count = half(bytes, layout->proto_k_count);
+        p->code = word(bytes, layout->proto_code);
+        p->code_count = half(bytes, layout->proto_code_count);
+        p->upvalues = word(bytes, layout->proto_upvalues);
+        p->line_defined = (int)half(bytes, layout->proto_line_defined);
+        p->source = source_of(names->green, word(bytes, layout->proto_source));
         p->instructions = read_array(names->green, p->code, p->code_count, 4);
-        uint32_t lines = half(bytes, LUA_PROTO_SIZE_LINEINFO);
-        if (lines == p->code_count)
-            p->deltas = read_array(names->green, word(bytes, LUA_PROTO_LINEINFO), lines, 1);
-        p->abs_count = half(bytes, LUA_PROTO_SIZE_ABSLINEINFO);
-        p->abs = read_array(names->green, word(bytes, LUA_PROTO_ABSLINEINFO), p->abs_count, 8);
-        if (!p->abs)
-            p->abs_count = 0;
+        read_lines(names, p, bytes);
     }
     gmr__addrmap_put(&names->protos, address, (uint64_t)(uintptr_t)p);
     return p;
@@ -109,6 +123,8 @@ static int line_at(const struct lua_proto *p, uint32_t pc)
 {
     int64_t line = p->line_defined;
     uint32_t at = 0;
+    if (p->lines && pc < p->code_count)
+        return p->lines[pc] > 0 ? p->lines[pc] : 0;
     if (!p->deltas || pc >= p->code_count)
         return p->line_defined;
     for (uint32_t i = 0; i < p->abs_count && p->abs[i][0] >= 0 && (uint32_t)p->abs[i][0] <= pc; i++) {
@@ -123,7 +139,8 @@ static int line_at(const struct lua_proto *p, uint32_t pc)
 static const char *constant(struct gmr__lua_names *names, const struct lua_proto *p, uint32_t index)
 {
     uint64_t value;
-    if (index >= p->k_count || gmr__green_read(names->green, p->k + (uint64_t)index * 16, &value, sizeof(value)) < 0)
+    if (index >= p->k_count ||
+        gmr__green_read(names->green, p->k + (uint64_t)index * LUA_VALUE_BYTES, &value, sizeof(value)) < 0)
         return NULL;
     return read_text(names->green, value);
 }
@@ -131,9 +148,37 @@ static const char *constant(struct gmr__lua_names *names, const struct lua_proto
 static const char *upvalue(struct gmr__lua_names *names, const struct lua_proto *p, uint32_t index)
 {
     uint64_t name;
-    if (gmr__green_read(names->green, p->upvalues + (uint64_t)index * 16, &name, sizeof(name)) < 0)
+    if (gmr__green_read(names->green, p->upvalues + (uint64_t)index * p->layout->upvalue_bytes, &name, sizeof(name)) <
+        0)
         return NULL;
     return read_text(names->green, name);
+}
+
+struct operands {
+    uint32_t op, a, b, c;
+    bool is_constant; /* c: of the constants, not a register */
+};
+
+static struct operands decode(const struct lua_proto *p, uint32_t i)
+{
+    if (p->layout->code == GMR__LUA_CODE_54)
+        return (struct operands){i & 0x7f, i >> 7 & 0xff, i >> 16 & 0xff, i >> 24, i >> 15 & 1};
+    return (struct operands){i & 0x3f, i >> 6 & 0xff, i >> 23, i >> 14 & 0xff, i >> 22 & 1};
+}
+
+static const char *loaded_name(struct gmr__lua_names *names, const struct lua_proto *p, uint32_t instruction)
+{
+    const struct gmr__lua_layout *is = p->layout;
+    struct operands o = decode(p, instruction);
+    if (!o.op) /* OP_MOVE in all */
+        return NULL;
+    if (o.op == is->op_getfield || (o.op == is->op_gettabup && is->code == GMR__LUA_CODE_54))
+        return constant(names, p, o.c);
+    if (o.op == is->op_gettabup || o.op == is->op_gettable || o.op == is->op_self)
+        return o.is_constant ? constant(names, p, o.c) : NULL;
+    if (o.op == is->op_getglobal)
+        return constant(names, p, instruction >> 14);
+    return o.op == is->op_getupval ? upvalue(names, p, o.b) : NULL;
 }
 
 /* What the function called by instruction `pc` of p is called there. */
@@ -141,27 +186,13 @@ static const char *called_name(struct gmr__lua_names *names, const struct lua_pr
 {
     if (!p->instructions || pc >= p->code_count)
         return NULL;
-    uint32_t call = p->instructions[pc];
-    if ((call & 0x7f) != LUA_OP_CALL && (call & 0x7f) != LUA_OP_TAILCALL)
+    struct operands call = decode(p, p->instructions[pc]);
+    if (call.op != p->layout->op_call && call.op != p->layout->op_tailcall)
         return NULL;
-    uint32_t reg = call >> 7 & 0xff;
     /* Whatever put the function into its register last; close enough before the call that jumps rarely stand between. */
-    for (uint32_t i = pc; i-- > 0;) {
-        uint32_t instruction = p->instructions[i], op = instruction & 0x7f;
-        if ((instruction >> 7 & 0xff) != reg)
-            continue;
-        switch (op) {
-        case LUA_OP_GETTABUP:
-        case LUA_OP_GETFIELD:
-            return constant(names, p, instruction >> 24);
-        case LUA_OP_SELF:
-            return instruction >> 15 & 1 ? constant(names, p, instruction >> 24) : NULL;
-        case LUA_OP_GETUPVAL:
-            return upvalue(names, p, instruction >> 16 & 0xff);
-        default:
-            return NULL;
-        }
-    }
+    for (uint32_t i = pc; i-- > 0;)
+        if (decode(p, p->instructions[i]).a == call.a)
+            return loaded_name(names, p, p->instructions[i]);
     return NULL;
 }
 
@@ -171,20 +202,20 @@ static uint32_t pc_of(const struct lua_proto *p, uint64_t saved)
     return index < p->code_count ? (uint32_t)index : 0;
 }
 
-void gmr__lua_name_calls(struct gmr__lua_names *names, const struct gmr__lua_call *calls, uint32_t count,
-                         struct gmr__language_stack *language)
+void gmr__lua_name_calls(struct gmr__lua_names *names, const struct gmr__lua_layout *layout,
+                         const struct gmr__lua_call *calls, uint32_t count, struct gmr__language_stack *language)
 {
     struct gmr__language_frame *frames = gmr__green_alloc(names->green, (count + 1) * sizeof(*frames));
     if (!frames)
         return;
     for (uint32_t i = 0; i < count; i++) {
         const struct gmr__lua_call *call = &calls[i];
-        const struct lua_proto *p = call->proto ? proto_of(names, call->proto) : NULL;
+        const struct lua_proto *p = call->proto ? proto_of(names, layout, call->proto) : NULL;
         const struct lua_proto *caller =
-            i + 1 < count && calls[i + 1].proto ? proto_of(names, calls[i + 1].proto) : NULL;
+            i + 1 < count && calls[i + 1].proto ? proto_of(names, layout, calls[i + 1].proto) : NULL;
         const char *name = caller ? called_name(names, caller, pc_of(caller, calls[i + 1].pc)) : NULL;
         char text[320];
-        frames[i] = (struct gmr__language_frame){.function = name, .entry = call->entry};
+        frames[i] = (struct gmr__language_frame){.function = name};
         if (p) {
             frames[i].file = p->source;
             frames[i].line = call->pc ? line_at(p, pc_of(p, call->pc)) : p->line_defined;

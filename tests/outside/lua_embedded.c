@@ -47,7 +47,7 @@ static lua_State *run(const char *name, int count, lua_CFunction wait)
     lua_register(state, "wait", wait);
     lua_pushinteger(state, count);
     lua_setglobal(state, "count");
-    if (luaL_loadbuffer(state, script, sizeof(script) - 1, name) != LUA_OK || lua_pcall(state, 0, 0, 0) != LUA_OK)
+    if (luaL_loadbuffer(state, script, sizeof(script) - 1, name) != 0 || lua_pcall(state, 0, 0, 0) != 0)
         fputs(lua_tostring(state, -1), stderr);
     return state;
 }

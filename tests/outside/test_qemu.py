@@ -7,7 +7,7 @@ import shutil
 import subprocess
 
 from common import Skip, check, suite
-from source import run
+from source import HERE, run
 
 PPOLL = "271"
 F_SETPIPE_SZ = 1031
@@ -99,23 +99,69 @@ def the_one_that_runs_and_who_entered_it(t):
     check("__libc_start_main" in " ".join(map(str, functions)), functions)
 
 
-@suite.test
-def a_guest_whose_disk_does_not_answer(t):
-    """Debian's qemu-system, stripped: its firmware waits for the first block of a disk that takes an hour for it."""
+def guest(t, *options):
+    """Debian's qemu-system, stripped: its firmware waits for the first block of a disk."""
     qemu = "qemu-system-x86_64"
     if not shutil.which(qemu) or os.uname().machine != "x86_64":
         raise Skip("there is no qemu-system-x86_64 (qemu-system-x86)")
-    process = t.spawn([qemu, "-display", "none", "-serial", "none", "-monitor", "none", "-m", "64", "-accel", "tcg", "-blockdev",
-                       "driver=null-co,node-name=disk,size=1073741824,read-zeroes=on,latency-ns=3000000000000",
+    process = t.spawn([qemu, "-display", "none", "-serial", "none", "-monitor", "none", "-m", "64", "-accel", "tcg", *options,
                        "-device", "virtio-blk-pci,drive=disk"])
+    t.cleanup(process.popen.kill)  # else it waits for its disk
+    return process
 
+
+def wait_for_coroutine(t, process, *functions, reason=None):
+    """Waits until one stands in all these functions, and waits for that reason."""
     def waiting():
         document = t.report(process.pid, codes=(0, 1))
-        return [(document, x) for x in document["green_threads"] if x.get("wait_reason") == "sleep"]
-    (document, thread), = t.wait(waiting, "the firmware to read the disk", alive=process)
-    check(thread["kind"] == "QEMU coroutine", thread)
-    functions = [frame.get("function") for frame in document["stacks"][thread["stack"]]["frames"]]
-    check("bdrv_co_preadv_part" in functions and "blk_co_pread" in functions, functions)
+        for thread in document["green_threads"]:
+            names = [frame.get("function") for frame in document["stacks"][thread["stack"]]["frames"]]
+            if thread.get("wait_reason") == reason and not thread.get("idle") and all(name in names for name in functions):
+                check(thread["kind"] == "QEMU coroutine", thread)
+                return True
+        return False
+    t.wait(waiting, f"a coroutine in {functions}", alive=process)
+
+
+@suite.test
+def a_guest_whose_disk_does_not_answer(t):
+    process = guest(t, "-blockdev", "driver=null-co,node-name=disk,size=1073741824,read-zeroes=on,latency-ns=3000000000000")
+    wait_for_coroutine(t, process, "bdrv_co_preadv_part", "blk_co_pread", reason="sleep")
+
+
+@suite.test
+def a_guest_whose_disk_is_throttled(t):
+    process = guest(t, "-object", "throttle-group,id=group,x-iops-total=1,x-bps-total=1", "-blockdev",
+                    "driver=throttle,node-name=disk,throttle-group=group,file.driver=null-co,file.size=1073741824,file.read-zeroes=on")
+    wait_for_coroutine(t, process, "qemu_co_queue_wait_impl", "throttle_group_co_io_limits_intercept", "bdrv_co_preadv_part")
+
+
+@suite.test
+def a_guest_whose_disk_is_far_away(t):
+    """The server has the request and does not answer: the guest's QEMU waits in nbd's code, the server's for its own disk."""
+    if not shutil.which("qemu-nbd"):
+        raise Skip("there is no qemu-nbd (qemu-utils)")
+    server = t.spawn(["qemu-nbd", "-k", t.tmp / "nbd.sock", "--persistent", "--image-opts",
+                      "driver=null-co,size=1G,latency-ns=3000000000000"])  # known zeroes would be answered without reading
+    t.cleanup(server.popen.kill)
+    t.wait((t.tmp / "nbd.sock").exists, "the server's socket", alive=server)
+    process = guest(t, "-blockdev", f"driver=nbd,node-name=disk,server.type=unix,server.path={t.tmp}/nbd.sock")
+    wait_for_coroutine(t, server, "qemu_co_sleep_ns_wakeable", reason="sleep")
+    wait_for_coroutine(t, process, "bdrv_co_preadv_part", "blk_co_pread")
+
+
+@suite.test
+def a_layout_that_is_not_known_is_said(t):
+    compiler = shutil.which("gcc") or "cc"
+    result = subprocess.run([compiler, "-rdynamic", HERE / "qemu_unlike.c", "-o", t.tmp / "unlike"], capture_output=True, text=True, timeout=120,
+                            check=False)
+    check(result.returncode == 0, result.stderr)
+    process = t.spawn([t.tmp / "unlike"])
+    t.wait(lambda: "ready" in process.stdout_text(), "it to be ready", alive=process)
+    document = t.report(process.pid, codes=(1,))
+    entry, = [x for x in document["report"]["sections"] if x["name"] == "green_threads"]
+    check(entry["status"] == "partial" and "are not laid out as in QEMU" in entry["reason"], entry)
+    check(document["green_threads"] == [], document["green_threads"])
 
 
 @suite.test

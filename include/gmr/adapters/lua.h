@@ -1,5 +1,5 @@
 /*
- * gmr/adapters/lua.h - coroutines of Lua 5.4, with their Lua functions, files and lines.
+ * gmr/adapters/lua.h - coroutines of Lua 5.1 to 5.4, with their Lua functions, files and lines.
  *
  * Once for each state that luaL_newstate() or lua_newstate() made: green = gmr_lua_add(L); before lua_close(L): gmr_green_del(green). Its
  * coroutines are found from outside, as is what each of them does: nothing is done per coroutine.
