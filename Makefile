@@ -36,6 +36,7 @@ fuzz: all
 soak: all
 	@/usr/bin/python3 tests/soak/soak.py --build $(BUILD) --minutes $(MINUTES)
 	@GMR_BUILD=$(BUILD) GREEN_REPORTS=1000 /usr/bin/python3 tests/green/test_torn.py
+	@GMR_BUILD=$(BUILD) GREEN_REPORTS=1000 PYTHONPATH=tests/e2e /usr/bin/python3 tests/outside/test_go.py stacks_that_change_all_the_time_are_whole
 	@GMR_BUILD=$(BUILD) GREEN_REPORTS=1000 /usr/bin/python3 tests/green/test_hostile.py ten_million_records
 
 # Every system call and every allocation of libgmr and of gmr report fails once, with several errors: an hour.

@@ -11,6 +11,7 @@
 #include "green/reader.h"
 
 #define TOP_BYTES 512u /* of each OS thread's stack */
+#define ALWAYS 16
 
 struct gmr__flying {
     const struct gmr__record *record;
@@ -104,10 +105,11 @@ void gmr__reader_copy_flying(struct gmr__green *green, struct gmr__reader *reade
     if (!reader->flying_count)
         return;
     qsort(reader->flying, reader->flying_count, sizeof(*reader->flying), compare);
-    for (size_t i = 0; i < count && !gmr__green_out_of_time(green); i++)
+    for (size_t i = 0; i < count; i++)
         if (threads[i].regs.valid >> gmr__arch_sp & 1)
             look_through(reader, &threads[i]);
-    for (size_t i = 0; i < reader->flying_count && !gmr__green_out_of_time(green); i++) {
+    /* A few are looked at even when the time is used up: there is no copy made ahead that could stand for them. */
+    for (size_t i = 0; i < reader->flying_count && (i < ALWAYS || !gmr__green_out_of_time(green)); i++) {
         const struct gmr__flying *f = &reader->flying[i];
         uint64_t saved = f->count && f->shape->layout.off_pc != GMR_NO_OFFSET ? choose(green, f) : 0;
         if (saved)

@@ -12,6 +12,7 @@ import (
 	"os/signal"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -43,9 +44,13 @@ func descend(levels uint32, from, to chan uint32) uint32 {
 
 var started sync.WaitGroup
 
-func player(number uint32, from, to chan uint32) {
+// How often each has handed on; the two of a pair beside each other, pairs in cache lines of their own.
+var turns [200][8]uint64
+
+func player(number uint32, from, to chan uint32, turns *uint64) {
 	started.Done()
 	for {
+		atomic.AddUint64(turns, 1)
 		number = number*1664525 + 1013904223
 		number += descend(number>>24%32, from, to)
 	}
@@ -55,13 +60,35 @@ func switchWithoutEnd() {
 	started.Add(400)
 	for i := uint32(0); i < 200; i++ {
 		a, b := make(chan uint32), make(chan uint32)
-		go player(i, a, b)
-		go player(i+1000, b, a)
+		go player(i, a, b, &turns[i][0])
+		go player(i+1000, b, a, &turns[i][1])
 		if i%4 == 0 {
 			go func() { a <- 1 }()
 		}
 	}
 	started.Wait()
+}
+
+// How many turns there were, and in how many pairs one was lost: the two of a pair are never more than a step apart, and those that were given a
+// value go on for ever.
+func account() (sum uint64, uneven, stuck int) {
+	for i := range turns {
+		before := atomic.LoadUint64(&turns[i][0])
+		other := atomic.LoadUint64(&turns[i][1])
+		after := atomic.LoadUint64(&turns[i][0])
+		sum += before + other
+		if other+2 < before || other > after+2 {
+			uneven++
+		}
+		for tries := 0; i%4 == 0 && atomic.LoadUint64(&turns[i][0]) == before; tries++ {
+			if tries == 6000 {
+				stuck++
+				break
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+	}
+	return
 }
 
 var spins int
@@ -111,4 +138,5 @@ func main() {
 	time.Sleep(300 * time.Millisecond)
 	fmt.Println("ready")
 	<-end
+	fmt.Println(account())
 }
