@@ -26,6 +26,7 @@
 #define TRACED_PAUSE_NS 500000u /* between two tries on a thread that somebody else traces just now */
 #define REFUSALS 10
 #define TRACED_PAUSES 100 /* of a capture: 50 ms */
+#define INTERRUPTIONS 100
 
 static bool fail(struct gmr__thread *thread, const char *reason)
 {
@@ -40,11 +41,14 @@ static bool fail(struct gmr__thread *thread, const char *reason)
  */
 static int seize(struct gmr__tracer *tracer, pid_t tid)
 {
-    for (int refusals = 0;;) {
+    for (int refusals = 0, interruptions = 0;;) {
         if (ptrace(PTRACE_SEIZE, tid, NULL, NULL) == 0)
             return 0;
         struct gmr__proc_status status;
         int error = errno;
+        /* A supervisor of system calls (a container's) that is asked about this one lets the ticking timer interrupt it. */
+        if (error == EINTR && ++interruptions < INTERRUPTIONS)
+            continue;
         if (error != EPERM || tracer->state->denied ||
             gmr__proc_status(tracer->proc, tracer->snapshot->pid, tid, &status) < 0)
             return error;

@@ -27,6 +27,8 @@
 #define MOST_WAITERS 1024        /* two readings of /proc each, some 10 us */
 #define MOST_FOREIGN_THREADS 256 /* of a process in a pid namespace of its own: a reading each */
 #define INNERMOST_FRAMES 5
+#define SETTLE_NS 20000000u /* of a report: threads just let go are on their way back into their calls */
+#define SETTLE_PAUSE_NS 200000u
 
 enum { OWNER = 8, KIND = 16, MUTEX_BYTES = 20 };
 enum { KIND_ROBUST = 16, KIND_PI = 32, KIND_PROTECTED = 64, KIND_ALL = 0x3ff };
@@ -85,12 +87,18 @@ static const char *kind_of(const struct gmr__analysis *analysis, const struct gm
     return NULL;
 }
 
-static bool read_call(const struct gmr__snapshot *snapshot, pid_t tid, struct call *call)
+/* Waits until the deadline for a thread that runs: one just let go has not come back to its call yet, on a busy machine for a while. */
+static bool read_call(const struct gmr__snapshot *snapshot, pid_t tid, uint64_t deadline_ns, struct call *call)
 {
     char path[64], text[256];
     snprintf(path, sizeof(path), "/proc/%d/task/%d/syscall", (int)snapshot->pid, (int)tid);
-    if (gmr__read_file(path, text, sizeof(text)) <= 0)
-        return false;
+    for (;;) {
+        if (gmr__read_file(path, text, sizeof(text)) <= 0)
+            return false;
+        if (!starts(text, "running") || gmr__now_ns() >= deadline_ns)
+            break;
+        gmr__sleep_ns(SETTLE_PAUSE_NS);
+    }
     *call = (struct call){0};
     uint64_t *a = call->argument;
     return sscanf(text,
@@ -149,12 +157,13 @@ static pid_t thread_called(const struct gmr__snapshot *snapshot, bool same_names
 static size_t find_waiters(const struct gmr__analysis *analysis, struct waiter *waiters)
 {
     const struct gmr__snapshot *snapshot = analysis->snapshot;
+    uint64_t settled_ns = gmr__now_ns() + SETTLE_NS;
     size_t count = 0;
     for (size_t i = 0; i < snapshot->thread_count && count < MOST_WAITERS; i++) {
         const struct gmr__thread *thread = &snapshot->threads[i];
         struct waiter *waiter = &waiters[count];
         const char *kind = thread->syscall == SYS_futex ? kind_of(analysis, analysis->thread_stacks[i]) : NULL;
-        if (!kind || !read_call(snapshot, thread->tid, &waiter->call) || !waits_on_futex(&waiter->call) ||
+        if (!kind || !read_call(snapshot, thread->tid, settled_ns, &waiter->call) || !waits_on_futex(&waiter->call) ||
             waiter->call.sp != thread->regs.value[gmr__arch_sp])
             continue;
         waiter->thread = i;
@@ -168,7 +177,7 @@ static bool still_waits(const struct gmr__snapshot *snapshot, const struct waite
 {
     struct call now;
     struct mutex mutex;
-    if (!read_call(snapshot, snapshot->threads[waiter->thread].tid, &now) ||
+    if (!read_call(snapshot, snapshot->threads[waiter->thread].tid, 0, &now) ||
         memcmp(&now, &waiter->call, sizeof(now)) != 0)
         return false;
     return waiter->joins || (read_mutex(snapshot->pid, now.argument[0], &mutex) && mutex.owner == waiter->mutex.owner);
