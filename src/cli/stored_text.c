@@ -41,11 +41,16 @@ void gmr__stored_stack(struct gmr_writer *w, const json_t *stacks, int64_t index
     const json_t *stack = json_array_get(stacks, (size_t)index), *frames = json_object_get(stack, "frames");
     json_t *frame;
     size_t i, folded = 0;
+    bool shown = true;
     gmr__raw(w, "\n", 1);
-    json_array_foreach(frames, i, frame) folded += !put_frame(w, frame);
+    json_array_foreach(frames, i, frame)
+    {
+        shown = put_frame(w, frame);
+        folded += !shown;
+    }
     gmr__folded_text(w, folded);
     const char *end = gmr__stored_string(stack, "end");
-    gmr__stack_end_text(w, !stack ? "the report does not hold it" : end, json_array_size(frames) > 0);
+    gmr__stack_end_text(w, !stack ? "the report does not hold it" : shown ? end : NULL, json_array_size(frames) > 0);
 }
 
 static void put_stack(struct gmr_writer *w, void *userdata, int64_t index)

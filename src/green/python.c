@@ -240,6 +240,28 @@ static const struct gmr__py_thread *runner_of(const struct gmr__python *python, 
     return found;
 }
 
+/* The greenlet module keeps what an OS thread left behind when it ended: they look as they did at that moment, and will never run again. */
+static bool has_lost_its_thread(const struct gmr__python *python, const struct gmr__py_green *green)
+{
+    const struct gmr__snapshot *snapshot = gmr__green_snapshot(python->green);
+    uint64_t place =
+        green->stack_stop == UINT64_MAX ? green->stack_start : green->stack_stop; /* a main one has no end */
+    size_t count;
+    const struct gmr__thread *threads = gmr__green_stopped(python->green, &count);
+    if (place < 4096 || count == 0)
+        return false;
+    const struct gmr__map *map = gmr__snapshot_map(snapshot, place);
+    for (size_t i = 0; i < python->thread_count; i++)
+        if (python->threads[i].current == green->address || python->threads[i].tid == 0)
+            return false;
+    for (size_t i = 0; i < count; i++) {
+        bool known = threads[i].regs.valid >> gmr__arch_sp & 1;
+        if (!known || (map && gmr__snapshot_map(snapshot, threads[i].regs.value[gmr__arch_sp]) == map))
+            return false;
+    }
+    return true;
+}
+
 static void emit_green(struct gmr__python *python, const struct gmr__py_green *green)
 {
     struct gmr__green_thread thread = {.address = green->address, .name = green->name, .state = green->state};
@@ -249,14 +271,17 @@ static void emit_green(struct gmr__python *python, const struct gmr__py_green *g
         thread.approximate = true;
     }
     thread.kind = green->class == GMR__PY_GREENLET ? "greenlet" : "asyncio task";
-    if (green->class == GMR__PY_GREENLET && green->state == GMR__GREEN_RUNNING) {
+    bool lost = green->class == GMR__PY_GREENLET && has_lost_its_thread(python, green);
+    if (lost && green->state == GMR__GREEN_RUNNING)
+        thread.state = GMR__GREEN_DONE;
+    if (!lost && green->class == GMR__PY_GREENLET && green->state == GMR__GREEN_RUNNING) {
         const struct gmr__py_thread *runner = runner_of(python, green);
         if (runner) {
             thread.carrier = runner->tid;
             chain = runner->chain;
         }
     }
-    if (green->state == GMR__GREEN_RUNNING && chain.count == 0 && !chain.end)
+    if (thread.state == GMR__GREEN_RUNNING && chain.count == 0 && !chain.end)
         chain.end = "it runs: its functions stand with its OS thread";
     gmr__python_language(python, &chain, &thread.language);
     if (thread.language.frame_count == 0 && !thread.language.end)
@@ -265,6 +290,8 @@ static void emit_green(struct gmr__python *python, const struct gmr__py_green *g
         gmr__python_greenlet_stack(python, green, &thread);
     if (green->order >= GMR__PY_FROZEN)
         thread.problem = "gc.freeze() has put it aside: Python's own gc.get_objects() does not list it";
+    else if (lost)
+        thread.problem = "the OS thread it belongs to has ended: it will never run again";
     if (green->waits_for) {
         thread.wait_object = green->waits_for;
         thread.wait_reason = green->wait;

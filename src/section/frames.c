@@ -90,14 +90,15 @@ static bool starts_with(const char *text, const char *start)
 static bool is_machinery(const struct lines *lines, const struct gmr__module *module, uint64_t pc, const char *function)
 {
     const struct gmr__language_stack *language = lines->language;
-    if (!module || !lines->machinery[0])
+    bool behind = language && language->frame_count == lines->language_at;
+    if (!module || !lines->machinery[0] || (behind && language->end))
         return false;
     if (module == lines->machinery[0])
         return lines->any || !function || (pc >= language->interpreter_low && pc < language->interpreter_high);
     if (module == lines->machinery[1])
         return true;
     const char *name = last_part(module->path);
-    return lines->folded && lines->language_at == language->frame_count &&
+    return lines->folded && behind &&
            (starts_with(name, "libc.") || starts_with(name, "libc-") || starts_with(name, "ld-") ||
             starts_with(name, "python"));
 }
@@ -218,6 +219,7 @@ struct lines_out {
     struct gmr_writer *w;
     const struct gmr__analysis *analysis;
     size_t count, folded;
+    bool last_folded;
 };
 
 static void put_place(struct gmr_writer *w, const struct gmr__line *line)
@@ -291,6 +293,7 @@ static bool text_line(void *userdata, const struct gmr__line *line)
 {
     struct lines_out *text = userdata;
     text->count++;
+    text->last_folded = line->interpreter && !text->analysis->options.all_frames;
     if (line->interpreter && !text->analysis->options.all_frames) {
         text->folded++;
         return true;
@@ -305,7 +308,8 @@ void gmr__stack_text(struct gmr_writer *w, const struct gmr__analysis *analysis,
     gmr__raw_format(w, "\n");
     gmr__stack_lines(analysis, stack, text_line, &text);
     gmr__folded_text(w, text.folded);
-    gmr__stack_end_text(w, gmr__stack_end(stack), text.count > 0);
+    /* Why frames end that are left out anyway is of no use. */
+    gmr__stack_end_text(w, text.last_folded ? NULL : gmr__stack_end(stack), text.count > 0);
 }
 
 /* ---------------------------------------------------------------------------------------- as data */

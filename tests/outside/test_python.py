@@ -72,6 +72,34 @@ def a_running_greenlet_names_its_os_thread(t):
     check(running == expected, running, "is not", expected)
 
 
+LEFT = """
+import greenlet, threading, time
+kept = []
+def ends():
+    main = greenlet.getcurrent()
+    kept.append(main)
+    kept.append(greenlet.greenlet(lambda: len([main.switch()])))
+    kept[-1].switch()
+threads = [threading.Thread(target=ends) for _ in range(3)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+print(*map(id, kept), flush=True)
+time.sleep(3600)
+"""
+
+
+@suite.test
+def greenlets_whose_os_thread_has_ended_do_not_run(t):
+    process = t.spawn(["/usr/bin/python3", "-c", LEFT])
+    t.wait(lambda: process.stdout_text().endswith("\n"), "its threads to end", alive=process)
+    left = {hex(int(word)) for word in process.stdout_text().split()}
+    found = [g for g in t.report(process.pid)["green_threads"] if g["address"] in left]
+    check(sorted(g["state"] for g in found) == ["done"] * 3 + ["suspended"] * 3, found)
+    check(all("has ended" in g.get("problem", "") for g in found), found)
+
+
 @suite.test
 def a_core_file_has_the_same_greenlets_and_tasks(t):
     if not shutil.which("gcore"):
