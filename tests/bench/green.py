@@ -14,6 +14,7 @@ import os
 import pathlib
 import re
 import shutil
+import signal
 import socket
 import statistics
 import subprocess
@@ -28,10 +29,10 @@ BUILD = pathlib.Path(os.environ.get("GMR_BUILD", ROOT / "build")).resolve()
 
 class Tool:
     """One way to ask. argv: `{pid}` is filled in. figures(output) -> {"stop_us":, "count":}, what the output says of itself; else
-    `ask(pid)` instead of argv: does it all by itself and returns the output's bytes (a signal, a socket of the program's)."""
+    `ask(pid)` instead of argv: does it all by itself and returns the output's bytes (a signal, a socket of the program's). once: one run, since it takes long."""
 
-    def __init__(self, name, argv=None, figures=None, ask=None):
-        self.name, self.argv, self.figures, self.ask = name, argv, figures, ask
+    def __init__(self, name, argv=None, figures=None, ask=None, once=False):
+        self.name, self.argv, self.figures, self.ask, self.once = name, argv, figures, ask, once
 
 
 class Program:
@@ -104,8 +105,9 @@ def measure(program, runs, limit):
         for tool in program.tools:
             if tool.argv and not shutil.which(tool.argv[0]):
                 continue
-            run(tool, process.pid, limit)  # warms the symbol cache
-            samples = [run(tool, process.pid, limit) for _ in range(runs)]
+            if not tool.once:
+                run(tool, process.pid, limit)  # warms the symbol cache
+            samples = [run(tool, process.pid, limit) for _ in range(1 if tool.once else runs)]
             if None in samples:
                 print(f"| {program.name} | {tool.name} | > {limit:.0f} | | | | | |", flush=True)
                 continue
@@ -161,7 +163,34 @@ def goroutines():
         yield Program("100,000 goroutines, 1 % switch", [program, 100000, 1000, path], reports())
 
 
-PROGRAMS = [registry, goroutines]
+def oslo_figures(output):
+    stood = re.search(rb"\nstood (\d+) us\n$", output[-100:])
+    return {"count": len(re.findall(rb"^------ +Green Thread +------$", output, re.M)), "stop_us": int(stood[1])}
+
+
+def ask_oslo(pid, path):
+    """oslo.reports on SIGUSR2: its report, once it is whole."""
+    path.unlink(missing_ok=True)
+    os.kill(pid, signal.SIGUSR2)
+    while not path.exists():
+        time.sleep(0.001)
+    return path.read_bytes()
+
+
+def greenlets():
+    """Python's: oslo.reports, the report that OpenStack's services make of themselves, and py-spy, which knows OS threads only."""
+    python = "/usr/bin/python3"
+    if subprocess.run([python, "-c", "import eventlet, oslo_reports"], capture_output=True, check=False).returncode:
+        return
+    with tempfile.TemporaryDirectory(prefix="gmr-bench-") as directory:
+        path = pathlib.Path(directory, "report")
+        own = [Tool("oslo.reports (SIGUSR2)", figures=oslo_figures, ask=lambda pid: ask_oslo(pid, path), once=True),
+               Tool("py-spy (threads only)", ["py-spy", "dump", "--pid", "{pid}"])]
+        for name, switching in (("10,000 greenlets", 0), ("10,000 greenlets, 1 % switch", 100)):
+            yield Program(name, [python, ROOT / "tests/bench/greenlets.py", 10000, switching, path], reports() + own)
+
+
+PROGRAMS = [registry, goroutines, greenlets]
 
 
 def main():

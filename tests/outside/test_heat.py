@@ -3,11 +3,11 @@
 It runs without any server (`transport_url = fake://`, SQLite). Where the interpreter is stuck in a C call Heat's own report does
 not come, and gmr's must be as good as before."""
 import os
-import re
 import shutil
 import signal
 
 from common import Skip, check, suite
+from oslo import children, gmr_report, ordered, same
 
 WORKERS = 3
 
@@ -39,11 +39,6 @@ signal.signal(signal.SIGWINCH, stuck_in_c)
 """
 
 
-def children(pid):
-    with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
-        return [int(word) for word in file.read().split()]
-
-
 def start(t):
     if not shutil.which("heat-engine"):
         raise Skip("there is no heat-engine")
@@ -58,57 +53,6 @@ def start(t):
     t.cleanup(lambda: [os.kill(pid, signal.SIGKILL) for pid in children(engine.pid)] if engine.alive() else None)
     t.wait(lambda: engine.stderr_text().count("Starting engine_worker") == WORKERS, "the workers to start", alive=engine)
     return engine, [engine.pid, *children(engine.pid)]
-
-
-def own_report(t, engine, pid):
-    """Heat's own: a list of stacks (functions, files, lines and their text, innermost first), None for "No Traceback!"."""
-    before = len(engine.stderr_text())
-    os.kill(pid, signal.SIGUSR2)
-    t.wait(lambda: re.search(r"^====  +Configuration  +====$", engine.stderr_text()[before:], re.M), "Heat's own report")
-    text = engine.stderr_text()[before:]
-    text = text[text.index("Green Threads"):text.index("Processes     ")]
-    stacks = []
-    for block in re.split(r"^------ +Green Thread +------$", text, flags=re.M)[1:]:
-        frames = re.findall(r"^(\S.*):(\d+) in (.*)\n(?: +`(.*)`$)?", block, flags=re.M)
-        stacks.append([[function, file, int(line), source] for file, line, function, source in reversed(frames)] or None)
-    return stacks
-
-
-def python_frames(document, thread):
-    if "stack" not in thread or thread["state"] == "running":
-        return None  # Heat's own has no stack for the one that makes the report
-    frames = [frame for frame in document["stacks"][thread["stack"]]["frames"] if frame.get("language") == "python"]
-    return [[re.sub(r".*\.", "", f["function"]) if not f["function"].startswith("<") else f["function"], f["file"], f["line"],
-             f.get("source", "")] for f in frames] or None
-
-
-def gmr_report(t, pid):
-    """(stacks that gc.get_objects() lists, those that gc.freeze() has put aside, the document)."""
-    document = t.report(pid, codes=(0, 1))  # 1: on a machine with more to do than it can, the time for a section may not last
-    listed, frozen = [], []
-    for thread in document["green_threads"]:
-        check(thread["kind"] == "greenlet", thread)
-        (frozen if "gc.freeze" in thread.get("problem", "") else listed).append(python_frames(document, thread))
-    return listed, frozen, document
-
-
-def ordered(stacks):
-    return sorted(stacks, key=repr)
-
-
-def same(t, engine, pid):
-    """Both reports, taken until no green thread moved in between; the stacks."""
-    found = {}
-
-    def alike():
-        found["mine"] = gmr_report(t, pid)[0]
-        found["own"] = own_report(t, engine, pid)
-        return ordered(found["mine"]) == ordered(found["own"])
-    try:
-        t.wait(alike, "two reports alike")
-    except AssertionError as error:
-        raise AssertionError(f"process {pid}: gmr says {ordered(found['mine'])}, Heat says {ordered(found['own'])}") from error
-    return found["own"]
 
 
 @suite.test
