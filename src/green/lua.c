@@ -249,6 +249,7 @@ int gmr__lua_finish(struct gmr__green *green, struct gmr__lua *lua)
                                       .kind = "lua",
                                       .name = is_main_state ? "main" : NULL,
                                       .state = c->state,
+                                      .idle = c->state == GMR__GREEN_DONE && !c->call_count, /* not yet collected */
                                       .carrier = c->main->tid,
                                       .parent = is_main_state ? 0 : c->main->address};
         t.language.language = "lua";

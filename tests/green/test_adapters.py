@@ -119,6 +119,42 @@ def pcl(t):
 
 
 @suite.test
+def libcoro(t):
+    """The one in Debian's module of Perl, which exports it."""
+    found = [sorted(pathlib.Path("/usr/lib").glob(pattern)) for pattern in ("*/libperl.so.5*", "*/perl5/*/auto/Coro/State/State.so")]
+    if not all(found):
+        raise Skip("there is no Coro (libcoro-perl)")
+    document, threads = green_threads(t, start(t, "target_libcoro", *(paths[0] for paths in found)))
+    stacks = {thread["name"]: calls(document, thread, "libcoro_worker") for thread in threads}
+    check(stacks == {"first": ["libcoro_deep", "libcoro_worker"], "second": 2 * ["libcoro_deep"] + ["libcoro_worker"]}, stacks)
+    for thread in threads:
+        check((thread["kind"], thread["state"], thread["entry"]["function"]) == ("libcoro", "suspended", "libcoro_worker"), thread)
+
+
+@suite.test
+def libco(t):
+    """Built by tools/check-vendored."""
+    document, threads = green_threads(t, start(t, "target_libco"))
+    named = by_name(threads)
+    check({name: thread["state"] for name, thread in named.items()} == {"first": "suspended", "second": "suspended", "fresh": "new"}, threads)
+    stacks = [calls(document, named[name], "libco_worker") for name in ("first", "second", "fresh")]
+    stacks = [[function for function in stack if function != "co_swap"] for stack in stacks]
+    check(stacks[0][-2:] == ["libco_deep", "libco_worker"] and stacks[1][-3:] == 2 * ["libco_deep"] + ["libco_worker"] and
+          stacks[2] == ["libco_worker"], stacks)
+
+
+@suite.test
+def folly(t):
+    document, threads = green_threads(t, start(t, "target_folly"))
+    named = by_name(threads)
+    check(set(named) == {"first", "second", "fresh"} and len(threads) == 3, threads)
+    for name, deep in (("first", 1), ("second", 2)):
+        names = calls(document, named[name], "folly_worker")
+        check(named[name]["state"] == "suspended" and names[-1 - deep:] == deep * ["folly_deep"] + ["folly_worker"], names)
+    check(named["fresh"]["state"] == "new", named["fresh"])
+
+
+@suite.test
 def lua(t):
     document, threads = green_threads(t, start(t, "target_lua"))
     check(all(thread["kind"] == "lua" for thread in threads), threads)

@@ -16,7 +16,8 @@ extern "C" {
 
 static inline struct gmr_green *gmr_libco_add(void *thread, unsigned size, void (*entry)(void))
 {
-    return gmr_green_add(gmr_green_layout(GMR_LAYOUT_LIBCO), thread, size, thread, (void *)entry, NULL);
+    /* Most versions of co_create() add 512 bytes to what they are asked for, and the stack begins there. */
+    return gmr_green_add(gmr_green_layout(GMR_LAYOUT_LIBCO), thread, size + 512, thread, (void *)entry, NULL);
 }
 
 #ifdef __CO_CTX_H__
