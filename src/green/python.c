@@ -15,6 +15,9 @@
 #include "sys/grow.h"
 
 #define MAX_THREADS 100000u
+/* Where struct pthread of glibc keeps the tid (unchanged from 2.4 to 2.41). */
+#define TID_X86_64 720
+#define TID_AARCH64 208
 
 static int find(struct gmr__green *green, void **state)
 {
@@ -104,8 +107,12 @@ static int copy_from(struct gmr__python *python, size_t first)
     struct gmr__py_chain **chains = calloc(all ? all : 1, sizeof(*chains));
     if (!chains)
         return -ENOMEM;
-    for (size_t i = 0; first == 0 && i < python->thread_count; i++)
-        chains[count++] = &python->threads[i].chain;
+    for (size_t i = 0; first == 0 && i < python->thread_count; i++) {
+        if (python->only == 0 || python->threads[i].pthread == python->only_pthread)
+            chains[count++] = &python->threads[i].chain;
+        else
+            python->threads[i].chain = (struct gmr__py_chain){.end = "it began while the report was made"};
+    }
     for (size_t i = first; i < python->green_count; i++)
         if (python->greens[i].class == GMR__PY_GREENLET)
             chains[count++] = &python->greens[i].chain;
@@ -163,16 +170,6 @@ static int ahead(struct gmr__green *green, void *state)
     return gmr__python_lists_settled(python) ? 0 : 1;
 }
 
-static int collect(struct gmr__green *green, void *state)
-{
-    struct gmr__python *python = state;
-    if (python->collected)
-        return 0;
-    python->collected = true;
-    gmr__peek_refresh(&python->pages);
-    return copy_all(python);
-}
-
 static const struct gmr__thread *thread_by_tid(const struct gmr__python *python, uint64_t tid)
 {
     size_t count;
@@ -184,12 +181,12 @@ static const struct gmr__thread *thread_by_tid(const struct gmr__python *python,
 }
 
 /*
- * Which OS thread is it? glibc keeps the tid in struct pthread, 720 bytes behind pthread_self() on x86-64 and 208 on
- * aarch64 (unchanged from 2.4 to 2.41), and corrects it after a fork, which CPython does not always do with its own note of it.
+ * Which OS thread is it? glibc keeps the tid in struct pthread, where pthread_self() points, and corrects it after a fork, which
+ * CPython does not always do with its own note of it.
  */
 static pid_t tid_of(struct gmr__python *python, const struct gmr__py_thread *thread)
 {
-    static const unsigned offsets[] = {720, 208};
+    static const unsigned offsets[] = {TID_X86_64, TID_AARCH64};
     for (size_t i = 0; i < sizeof(offsets) / sizeof(offsets[0]); i++) {
         int32_t tid = 0;
         if (gmr__green_read(python->green, thread->pthread + offsets[i], &tid, sizeof(tid)) == 0 && tid > 0 &&
@@ -197,6 +194,41 @@ static pid_t tid_of(struct gmr__python *python, const struct gmr__py_thread *thr
             return tid;
     }
     return thread_by_tid(python, thread->native) ? (pid_t)thread->native : 0;
+}
+
+/*
+ * Several OS threads that run Python change one heap, one set of the collector's lists: they stand together. But where there is one, as in most
+ * services that run on greenlets, those of C libraries beside it needn't stand for it.
+ */
+static bool apart(struct gmr__green *green, void *state)
+{
+    struct gmr__python *python = state;
+    int32_t tid = 0;
+    if (python->thread_count != 1 ||
+        gmr__green_read(green, python->threads[0].pthread + (gmr__arch_pc == 16 ? TID_X86_64 : TID_AARCH64), &tid,
+                        sizeof(tid)) != 0)
+        return false;
+    if (tid <= 0 || (tid != gmr__green_snapshot(green)->pid && (uint64_t)tid != python->threads[0].native))
+        return false;
+    python->only = tid;
+    python->only_pthread = python->threads[0].pthread;
+    return true;
+}
+
+static bool carries(void *state, pid_t tid)
+{
+    const struct gmr__python *python = state;
+    return python->only == 0 || python->only == tid;
+}
+
+static int collect(struct gmr__green *green, void *state)
+{
+    struct gmr__python *python = state;
+    if (python->collected || (python->only != 0 && !thread_by_tid(python, (uint64_t)python->only)))
+        return 0;
+    python->collected = true;
+    gmr__peek_refresh(&python->pages);
+    return copy_all(python);
 }
 
 static void emit_threads(struct gmr__python *python)
@@ -309,6 +341,12 @@ static int finish(struct gmr__green *green, void *state)
 {
     struct gmr__python *python = state;
     gmr__peek_forget(&python->peek);
+    if (!python->collected) { /* nothing stood in time: what was seen while it ran */
+        for (size_t i = 0; i < python->green_count; i++)
+            python->greens[i].chain.end = gmr__python_no_time;
+        gmr__green_note(
+            green, "Python's OS thread did not stop: its functions and green threads are those of a moment before");
+    }
     gmr__python_name_tasks(python);
     emit_threads(python);
     if (python->green_count > 1)
@@ -346,4 +384,6 @@ const struct gmr__green_source gmr__green_source_python = {
     .finish = finish,
     .release = release,
     .together = true,
+    .apart = apart,
+    .carries = carries,
 };

@@ -148,6 +148,8 @@ struct gmr__python {
     bool walked;                        /* ahead: every list led to its end */
     bool lists_broken;                  /* at the stop: one did not lead to its end */
     bool rehearsing;                    /* the target runs: what is read may be torn */
+    pid_t only; /* the one OS thread that runs Python, which alone need stand; 0: all of them together */
+    uint64_t only_pthread;
     bool collected;
     const char *problem;
 };

@@ -72,6 +72,37 @@ def a_running_greenlet_names_its_os_thread(t):
     check(running == expected, running, "is not", expected)
 
 
+ONE = """
+import ctypes, greenlet, time
+libc = ctypes.CDLL(None)
+for _ in range(9):
+    libc.pthread_create(ctypes.byref(ctypes.c_ulong()), None, libc.pause, None)
+kept = []
+def wait():
+    greenlet.getcurrent().parent.switch()
+for _ in range(5000):
+    kept.append(greenlet.greenlet(wait))
+    kept[-1].switch()
+print("ready", flush=True)
+time.sleep(3600)
+"""
+
+
+@suite.test
+def os_threads_without_python_do_not_stand_for_its_greenlets(t):
+    process = t.spawn(["/usr/bin/python3", "-c", ONE])
+    t.wait(lambda: "ready" in process.stdout_text(), "its greenlets", alive=process)
+
+    def apart():
+        document = t.report(process.pid, codes=(0, 1))
+        waiting = [g for g in document["green_threads"] if g["state"] == "suspended" and "stack" in g]
+        check(len(waiting) == 5000 and len(document["threads"]) == 10, len(waiting), len(document["threads"]))
+        # Together they would all have stood for as long as the copies took.
+        cost = document["report"]["cost"]
+        return cost["pause_median_us"] * 4 < cost["pause_max_us"]
+    t.wait(apart, "a report for which only Python's thread stood long")
+
+
 LEFT = """
 import greenlet, threading, time
 kept = []
