@@ -8,10 +8,10 @@
  * arch_do_signal_or_restart (arch/x86/kernel/signal.c) restarts when no handler runs, and turns back into -EINTR when one does.
  */
 #include "arch/trace.h"
+#include "sys/word.h"
 
 #include <errno.h>
 #include <stddef.h>
-#include <string.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/ucontext.h>
@@ -43,13 +43,6 @@ int gmr__arch_stopped(pid_t tid, struct gmr__stopped *stopped)
     return 0;
 }
 
-static uint64_t word_at(const unsigned char *bytes, size_t offset)
-{
-    uint64_t word;
-    memcpy(&word, bytes + offset, sizeof(word));
-    return word;
-}
-
 enum {
     CONTEXT = 8, /* struct rt_sigframe, arch/x86/include/asm/sigframe.h: the return address, then a ucontext */
     GREGS = CONTEXT + offsetof(ucontext_t, uc_mcontext.gregs),
@@ -58,12 +51,12 @@ enum {
 
 static bool is_signal_frame(const unsigned char *frame)
 {
-    uint64_t segments = word_at(frame, GREGS + 8 * REG_CSGSFS);
+    uint64_t segments = gmr__word(frame, GREGS + 8 * REG_CSGSFS);
     if ((segments & 0xffff) != USER_CS || (segments >> 48 != 0x2b && segments >> 48 != 0))
         return false;
-    uint64_t flags = word_at(frame, GREGS + 8 * REG_EFL);
-    return (flags & 2) && !(flags >> 22) && word_at(frame, CONTEXT) <= 0xff &&
-           !word_at(frame, CONTEXT + offsetof(ucontext_t, uc_link));
+    uint64_t flags = gmr__word(frame, GREGS + 8 * REG_EFL);
+    return (flags & 2) && !(flags >> 22) && gmr__word(frame, CONTEXT) <= 0xff &&
+           !gmr__word(frame, CONTEXT + offsetof(ucontext_t, uc_link));
 }
 
 ptrdiff_t gmr__arch_find_signal_frame(const unsigned char *bytes, size_t count, size_t from, uint64_t address,
@@ -73,8 +66,8 @@ ptrdiff_t gmr__arch_find_signal_frame(const unsigned char *bytes, size_t count, 
     for (; from + FRAME_BYTES <= count; from += 16) {
         if (!is_signal_frame(bytes + from))
             continue;
-        *sp = word_at(bytes + from, GREGS + 8 * REG_RSP);
-        *pc = word_at(bytes + from, GREGS + 8 * REG_RIP);
+        *sp = gmr__word(bytes + from, GREGS + 8 * REG_RSP);
+        *pc = gmr__word(bytes + from, GREGS + 8 * REG_RIP);
         return (ptrdiff_t)from;
     }
     return -1;

@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sys/word.h"
+
 #include "green/go.h"
 
 #define MANY 100 /* one in so many that moved makes another round of copies worth while */
@@ -71,11 +73,10 @@ static uint64_t end_of_c(struct gmr__go *go, const struct gmr__segment *stack, u
 {
     for (uint64_t at = g0_sp & ~(uint64_t)7, steps = 0; at >= stack->address + 8 && steps < END_WORDS; steps++) {
         struct gmr__go_function function;
-        uint64_t pc;
         at -= 8;
         if (at + 8 > stack->address + stack->bytes)
             return 0;
-        memcpy(&pc, stack->data + (at - stack->address), sizeof(pc));
+        uint64_t pc = gmr__word(stack->data, at - stack->address);
         if (!gmr__go_function(&go->table, pc, &function))
             continue;
         const char *name = gmr__go_function_name(&go->table, &function);

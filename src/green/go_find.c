@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "green/go.h"
+#include "sys/word.h"
 
 #define MAX_TEXT 65536
 #define MAX_DATA ((size_t)64 << 20)
@@ -92,9 +93,8 @@ static int find_minor(struct gmr__go *go, uint64_t address)
         size_t length = info[32] < sizeof(version) ? info[32] : sizeof(version) - 1;
         memcpy(version, info + 33, length);
     } else {
-        uint64_t pointer, text[2];
-        memcpy(&pointer, info + 16, 8);
-        if (gmr__green_read(go->green, pointer, text, sizeof(text)) == 0 && text[1] < sizeof(version))
+        uint64_t text[2];
+        if (gmr__green_read(go->green, gmr__word(info, 16), text, sizeof(text)) == 0 && text[1] < sizeof(version))
             gmr__green_read(go->green, text[0], version, text[1]);
     }
     return strncmp(version, "go1.", 4) == 0 ? atoi(version + 4) : -1;

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "green/go.h"
+#include "sys/word.h"
 
 #define MAX_GOROUTINES 4000000u
 #define GAP 4096u           /* runtime.g closer than this are read as one piece */
@@ -84,18 +85,12 @@ bool gmr__go_list(struct gmr__go *go, bool stopped)
     return true;
 }
 
-static uint64_t word(const unsigned char *bytes, unsigned offset)
-{
-    uint64_t value;
-    memcpy(&value, bytes + offset, sizeof(value));
-    return value;
-}
-
 /* Takes in what a runtime.g says. It is the same as before if nothing ran: then nothing else is looked at, nor written. */
 static void see(const struct gmr__go_layout *layout, struct gmr__go_g *g, const unsigned char *bytes)
 {
-    uint64_t sp = word(bytes, layout->sched_sp), pc = word(bytes, layout->sched_pc), id = word(bytes, layout->id);
-    uint32_t status = (uint32_t)word(bytes, layout->status) & 0xfff; /* without the collector's bit */
+    uint64_t sp = gmr__word(bytes, layout->sched_sp), pc = gmr__word(bytes, layout->sched_pc),
+             id = gmr__word(bytes, layout->id);
+    uint32_t status = (uint32_t)gmr__word(bytes, layout->status) & 0xfff; /* without the collector's bit */
     uint8_t ran = bytes[layout->ran];
     if (g->readable && layout->ran && g->sched_sp == sp && g->sched_pc == pc && g->id == id && g->status == status &&
         g->ran == ran && status != GMR__GO_RUNNING)
@@ -107,14 +102,14 @@ static void see(const struct gmr__go_layout *layout, struct gmr__go_g *g, const 
     g->status = status;
     g->ran = ran;
     g->reason = bytes[layout->wait_reason];
-    g->since = word(bytes, layout->wait_since);
-    g->low = word(bytes, 0);
-    g->high = word(bytes, 8);
-    g->syscall_sp = word(bytes, layout->syscall_sp);
-    g->syscall_pc = word(bytes, layout->syscall_pc);
-    g->m = word(bytes, layout->m);
-    g->created_at = layout->created_at ? word(bytes, layout->created_at) : 0;
-    g->start = layout->start ? word(bytes, layout->start) : 0;
+    g->since = gmr__word(bytes, layout->wait_since);
+    g->low = gmr__word(bytes, 0);
+    g->high = gmr__word(bytes, 8);
+    g->syscall_sp = gmr__word(bytes, layout->syscall_sp);
+    g->syscall_pc = gmr__word(bytes, layout->syscall_pc);
+    g->m = gmr__word(bytes, layout->m);
+    g->created_at = layout->created_at ? gmr__word(bytes, layout->created_at) : 0;
+    g->start = layout->start ? gmr__word(bytes, layout->start) : 0;
 }
 
 static size_t see_region(struct gmr__go *go, const struct gmr__go_region *region, const struct gmr__green_piece *piece)

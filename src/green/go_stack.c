@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "green/go.h"
+#include "sys/word.h"
 
 #define MAX_FRAMES 1000
 #define MAX_INLINED 64
@@ -135,7 +136,7 @@ static const char *collect_pcs(struct gmr__go *go, const struct gmr__go_g *g, ui
         uint64_t at = sp + (uint32_t)site->frame_bytes; /* of the return address; x86-64 */
         if (at < sp || at + 8 > end)
             return at + 8 > g->high ? "the stack does not hold together" : "its stack was copied up to here only";
-        memcpy(&pc, g->stack + (at - g->sp), 8);
+        pc = gmr__word(g->stack, at - g->sp);
         sp = at + 8;
         interrupted = site->exact;
         if (pc == 0) {

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "green/go.h"
+#include "sys/word.h"
 
 #define MAX_TABLE ((uint64_t)512 << 20)
 #define MAGIC_118 0xfffffff0u
@@ -30,10 +31,7 @@ static uint32_t u32_at(const struct gmr__go_table *table, uint64_t offset)
 
 static uint64_t u64_at(const struct gmr__go_table *table, uint64_t offset)
 {
-    uint64_t value = 0;
-    if (offset + 8 <= table->size)
-        memcpy(&value, table->bytes + offset, 8);
-    return value;
+    return offset + 8 <= table->size ? gmr__word(table->bytes, offset) : 0;
 }
 
 bool gmr__go_table_read(struct gmr__go_table *table, struct gmr__green *green, uint64_t address, uint64_t size)

@@ -14,6 +14,7 @@
 #include "green/lua_names.h"
 #include "green/peek.h"
 #include "sys/grow.h"
+#include "sys/word.h"
 
 #define MAX_MAINS 256
 #define MAX_COROUTINES 1000000u
@@ -44,13 +45,6 @@ struct gmr__lua {
     bool cut;
 };
 
-static uint64_t word(const unsigned char *bytes, unsigned offset)
-{
-    uint64_t value;
-    memcpy(&value, bytes + offset, sizeof(value));
-    return value;
-}
-
 static bool add_coroutine(struct gmr__lua *lua, uint64_t address, const struct main_state *of)
 {
     if (!GMR__GROW_UP_TO(lua->list, lua->cap, lua->count + 1, MAX_COROUTINES))
@@ -65,7 +59,7 @@ static bool is_main(struct gmr__green *green, const struct gmr__lua_layout *layo
     unsigned char state[LUA_MAX_STATE_BYTES];
     uint64_t global = address + layout->state_bytes, back;
     return gmr__green_read(green, address, state, layout->state_bytes) == 0 &&
-           state[LUA_OBJECT_TAG] == LUA_TAG_THREAD && word(state, layout->state_global) == global &&
+           state[LUA_OBJECT_TAG] == LUA_TAG_THREAD && gmr__word(state, layout->state_global) == global &&
            gmr__green_read(green, global + layout->global_main, &back, sizeof(back)) == 0 && back == address;
 }
 
@@ -111,7 +105,7 @@ static void walk_heap(struct gmr__green *green, struct gmr__lua *lua, const stru
             lua->cut = true;
             break;
         }
-        at = word(object, LUA_OBJECT_NEXT);
+        at = gmr__word(object, LUA_OBJECT_NEXT);
     }
     gmr__peek_forget(&peek);
 }
@@ -126,7 +120,7 @@ void gmr__lua_ahead(struct gmr__green *green, struct gmr__lua *lua)
 /* Where its chain of calls ends: a CallInfo that is nobody's call. */
 static uint64_t base_of(const struct gmr__lua_layout *layout, const unsigned char *state, uint64_t address)
 {
-    return layout->ci_previous ? address + layout->state_base_ci : word(state, layout->state_base_ci);
+    return layout->ci_previous ? address + layout->state_base_ci : gmr__word(state, layout->state_base_ci);
 }
 
 /* What lies on its stack first is its function; func: the slot below. */
@@ -137,9 +131,9 @@ static enum gmr__green_state state_of(const struct gmr__lua_layout *layout, cons
         return GMR__GREEN_SUSPENDED;
     if (state[layout->state_status] != 0)
         return GMR__GREEN_DONE; /* it ended with an error */
-    if (word(state, layout->state_ci) != base)
+    if (gmr__word(state, layout->state_ci) != base)
         return GMR__GREEN_RUNNING;
-    return word(state, LUA_STATE_TOP) > func + LUA_VALUE_BYTES ? GMR__GREEN_NEW : GMR__GREEN_DONE;
+    return gmr__word(state, LUA_STATE_TOP) > func + LUA_VALUE_BYTES ? GMR__GREEN_NEW : GMR__GREEN_DONE;
 }
 
 /* What a call's function is: the value its `func` points to. */
@@ -150,7 +144,7 @@ static void read_function(struct gmr__green *green, const struct gmr__lua_layout
     unsigned char value[LUA_VALUE_BYTES], is_c = 0;
     if (gmr__green_read(green, func, value, sizeof(value)) < 0)
         return;
-    uint64_t pointer = word(value, 0), *to = &call->proto;
+    uint64_t pointer = gmr__word(value, 0), *to = &call->proto;
     unsigned char tag = value[LUA_VALUE_TAG];
     if (layout->closure_is_c) {
         if (tag != CLOSURE_51 || gmr__green_read(green, pointer + layout->closure_is_c, &is_c, 1) < 0)
@@ -173,7 +167,7 @@ static uint32_t read_calls(struct gmr__green *green, struct coroutine *c, const 
 {
     const struct gmr__lua_layout *layout = c->main->layout;
     unsigned char ci[LUA_MAX_CI_BYTES];
-    uint64_t at = word(state, layout->state_ci);
+    uint64_t at = gmr__word(state, layout->state_ci);
     uint32_t count = 0;
     for (; at && at != base && count < MAX_FRAMES; count++) {
         if (gmr__green_read(green, at, ci, layout->ci_bytes) < 0) {
@@ -181,10 +175,10 @@ static uint32_t read_calls(struct gmr__green *green, struct coroutine *c, const 
             break;
         }
         bool here = count == 0 && layout->state_savedpc;
-        calls[count] =
-            (struct gmr__lua_call){.pc = here ? word(state, layout->state_savedpc) : word(ci, layout->ci_savedpc)};
-        read_function(green, layout, word(ci, layout->ci_func), &calls[count]);
-        at = layout->ci_previous ? word(ci, layout->ci_previous) : at - layout->ci_bytes;
+        calls[count] = (struct gmr__lua_call){.pc = here ? gmr__word(state, layout->state_savedpc)
+                                                         : gmr__word(ci, layout->ci_savedpc)};
+        read_function(green, layout, gmr__word(ci, layout->ci_func), &calls[count]);
+        at = layout->ci_previous ? gmr__word(ci, layout->ci_previous) : at - layout->ci_bytes;
     }
     if (count == MAX_FRAMES)
         c->end = "it has more than 200 calls";
@@ -200,7 +194,7 @@ static void copy_calls(struct gmr__green *green, struct coroutine *c)
     c->call_count = 0;
     c->gone = gmr__green_read(green, c->address, state, layout->state_bytes) < 0 ||
               state[LUA_OBJECT_TAG] != LUA_TAG_THREAD ||
-              word(state, layout->state_global) != c->main->address + layout->state_bytes;
+              gmr__word(state, layout->state_global) != c->main->address + layout->state_bytes;
     if (c->gone)
         return;
     uint64_t base = base_of(layout, state, c->address);

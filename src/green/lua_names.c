@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "green/lua_layout.h"
+#include "sys/word.h"
 
 #define MAX_CODE 1000000u
 
@@ -36,13 +37,6 @@ void gmr__lua_names_init(struct gmr__lua_names *names, struct gmr__green *green)
 void gmr__lua_names_free(struct gmr__lua_names *names)
 {
     gmr__addrmap_free(&names->protos);
-}
-
-static uint64_t word(const unsigned char *bytes, unsigned offset)
-{
-    uint64_t value;
-    memcpy(&value, bytes + offset, sizeof(value));
-    return value;
 }
 
 static uint32_t half(const unsigned char *bytes, unsigned offset)
@@ -80,7 +74,7 @@ static void *read_array(struct gmr__green *green, uint64_t address, uint32_t cou
 static void read_lines(struct gmr__lua_names *names, struct lua_proto *p, const unsigned char *bytes)
 {
     const struct gmr__lua_layout *layout = p->layout;
-    uint64_t lines = word(bytes, layout->proto_lines);
+    uint64_t lines = gmr__word(bytes, layout->proto_lines);
     bool has_lines = half(bytes, layout->proto_line_count) == p->code_count;
     if (!layout->proto_abs) {
         p->lines = has_lines ? read_array(names->green, lines, p->code_count, 4) : NULL;
@@ -88,7 +82,7 @@ static void read_lines(struct gmr__lua_names *names, struct lua_proto *p, const 
     }
     p->deltas = has_lines ? read_array(names->green, lines, p->code_count, 1) : NULL;
     p->abs_count = half(bytes, layout->proto_abs_count);
-    p->abs = read_array(names->green, word(bytes, layout->proto_abs), p->abs_count, 8);
+    p->abs = read_array(names->green, gmr__word(bytes, layout->proto_abs), p->abs_count, 8);
     if (!p->abs)
         p->abs_count = 0;
 }
@@ -104,13 +98,13 @@ static const struct lua_proto *proto_of(struct gmr__lua_names *names, const stru
     if (gmr__green_read(names->green, address, bytes, sizeof(bytes)) == 0 &&
         (p = gmr__green_alloc(names->green, sizeof(*p)))) {
         p->layout = layout;
-        p->k = word(bytes, layout->proto_k);
+        p->k = gmr__word(bytes, layout->proto_k);
         p->k_count = half(bytes, layout->proto_k_count);
-        p->code = word(bytes, layout->proto_code);
+        p->code = gmr__word(bytes, layout->proto_code);
         p->code_count = half(bytes, layout->proto_code_count);
-        p->upvalues = word(bytes, layout->proto_upvalues);
+        p->upvalues = gmr__word(bytes, layout->proto_upvalues);
         p->line_defined = (int)half(bytes, layout->proto_line_defined);
-        p->source = source_of(names->green, word(bytes, layout->proto_source));
+        p->source = source_of(names->green, gmr__word(bytes, layout->proto_source));
         p->instructions = read_array(names->green, p->code, p->code_count, 4);
         read_lines(names, p, bytes);
     }

@@ -12,6 +12,7 @@
 
 #include "green/addrmap.h"
 #include "green/green.h"
+#include "sys/word.h"
 
 #define MAX_THREADS 1000000u
 
@@ -70,13 +71,6 @@ static int find(struct gmr__green *green, void **state)
     return 1;
 }
 
-static uint64_t word(const unsigned char *bytes, unsigned offset)
-{
-    uint64_t value;
-    memcpy(&value, bytes + offset, sizeof(value));
-    return value;
-}
-
 static const char *wait_reason(struct pth *pth, uint64_t event)
 {
     static const char *const names[] = {NULL,      "fd",    "select",    "signals", "time",
@@ -96,7 +90,7 @@ static bool makes_sense(const unsigned char *bytes)
 {
     uint32_t state;
     memcpy(&state, bytes + STATE, sizeof(state));
-    uint64_t stack = word(bytes, STACK), size = (uint32_t)word(bytes, STACK_BYTES);
+    uint64_t stack = gmr__word(bytes, STACK), size = (uint32_t)gmr__word(bytes, STACK_BYTES);
     return state <= STATE_DEAD && memchr(bytes + NAME, 0, NAME_BYTES) != NULL && stack + size >= stack;
 }
 
@@ -125,15 +119,15 @@ static void emit(struct pth *pth, uint64_t address, uint64_t running, bool suspe
                                        .name = (const char *)bytes + NAME,
                                        .state = states[state],
                                        .carrier = carrier(pth),
-                                       .entry = word(bytes, START),
-                                       .stack_low = word(bytes, STACK),
-                                       .stack_high = word(bytes, STACK) + (uint32_t)word(bytes, STACK_BYTES)};
+                                       .entry = gmr__word(bytes, START),
+                                       .stack_low = gmr__word(bytes, STACK),
+                                       .stack_high = gmr__word(bytes, STACK) + (uint32_t)gmr__word(bytes, STACK_BYTES)};
     memcpy(&state, bytes + DISPATCHES, sizeof(state));
     thread.switches = state;
     if (thread.stack_low == 0)
         thread.stack_low = thread.stack_high = 0; /* the main thread's: the process's own stack */
     if (thread.state == GMR__GREEN_WAITING)
-        thread.wait_reason = wait_reason(pth, word(bytes, EVENTS));
+        thread.wait_reason = wait_reason(pth, gmr__word(bytes, EVENTS));
     if (suspended && thread.state != GMR__GREEN_DONE) {
         thread.state = GMR__GREEN_SUSPENDED;
         thread.wait_reason = "suspended";

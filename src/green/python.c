@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "sys/grow.h"
+#include "sys/word.h"
 
 #define MAX_THREADS 100000u
 /* Where struct pthread of glibc keeps the tid (unchanged from 2.4 to 2.41). */
@@ -82,10 +83,10 @@ static void read_threads(struct gmr__python *python)
                 return;
             struct gmr__py_thread *thread = &python->threads[python->thread_count++];
             *thread = (struct gmr__py_thread){.address = at};
-            memcpy(&thread->pthread, bytes + l->thread_pthread, 8);
+            thread->pthread = gmr__word(bytes, l->thread_pthread);
             if (l->thread_native)
-                memcpy(&thread->native, bytes + l->thread_native, 8);
-            memcpy(&thread->chain.next, bytes + l->thread_frame, 8);
+                thread->native = gmr__word(bytes, l->thread_native);
+            thread->chain.next = gmr__word(bytes, l->thread_frame);
             if (l->frames == GMR__PY_FRAME_CFRAME &&
                 gmr__python_read(python, thread->chain.next + l->cframe_current, &thread->chain.next, 8) != 0)
                 thread->chain.next = 0;
@@ -93,7 +94,7 @@ static void read_threads(struct gmr__python *python)
                 mark = at;
                 mark_at = steps;
             }
-            memcpy(&at, bytes + l->thread_next, 8);
+            at = gmr__word(bytes, l->thread_next);
         }
     }
 }

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "green/python.h"
+#include "sys/word.h"
 
 const char gmr__python_no_time[] = "the time for the stop was used up before its turn";
 
@@ -28,13 +29,6 @@ bool gmr__python_chain_push(struct gmr__python *python, struct gmr__py_chain *ch
     return true;
 }
 
-static uint64_t word_at(const unsigned char *bytes, uint32_t offset)
-{
-    uint64_t word;
-    memcpy(&word, bytes + offset, sizeof(word));
-    return word;
-}
-
 /* 3.8 to 3.10: frame objects; each call of a Python function is a call of the interpreter's C function. */
 static void step_object(struct gmr__python *python, struct gmr__py_chain *chain, const unsigned char *bytes)
 {
@@ -42,25 +36,25 @@ static void step_object(struct gmr__python *python, struct gmr__py_chain *chain,
     int32_t last;
     memcpy(&last, bytes + l->frame_instruction, sizeof(last));
     int64_t instruction = last < 0 ? -1 : l->lines == GMR__PY_LINETABLE ? (int64_t)last * 2 : last;
-    if (gmr__python_chain_push(python, chain, word_at(bytes, l->frame_code), instruction, true))
-        chain->next = word_at(bytes, l->frame_previous);
+    if (gmr__python_chain_push(python, chain, gmr__word(bytes, l->frame_code), instruction, true))
+        chain->next = gmr__word(bytes, l->frame_previous);
 }
 
 static void step_frame(struct gmr__python *python, struct gmr__py_chain *chain, const unsigned char *bytes)
 {
     const struct gmr__py_layout *l = &python->layout;
-    uint64_t code = word_at(bytes, l->frame_code) & ~(uint64_t)TAGS;
+    uint64_t code = gmr__word(bytes, l->frame_code) & ~(uint64_t)TAGS;
     if (bytes[l->frame_owner] >= OWNED_BY_C_STACK) {
         if (chain->count > 0)
             chain->frames[chain->count - 1].entry = true;
     } else {
-        uint64_t at = word_at(bytes, l->frame_instruction);
+        uint64_t at = gmr__word(bytes, l->frame_instruction);
         /* Where in the code: made relative when the code object is known. */
         bool entry = l->frame_entry != 0 && bytes[l->frame_entry] != 0;
         if (!gmr__python_chain_push(python, chain, code, (int64_t)(at - code - l->code_instructions), entry))
             return;
     }
-    chain->next = word_at(bytes, l->frame_previous);
+    chain->next = gmr__word(bytes, l->frame_previous);
 }
 
 static void check_cycle(struct gmr__py_chain *chain, uint64_t at)

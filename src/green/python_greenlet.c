@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "green/python.h"
+#include "sys/word.h"
 
 #define TYPE_SIZE 32 /* PyTypeObject.tp_basicsize */
 #define OBJECT_TYPE 8
@@ -26,13 +27,6 @@ struct place {
     uint64_t block; /* the bytes that hold the members */
     uint32_t stack, top_frame;
 };
-
-static uint64_t word_at(const unsigned char *bytes, uint32_t offset)
-{
-    uint64_t word;
-    memcpy(&word, bytes + offset, sizeof(word));
-    return word;
-}
 
 /* Subclasses of 2.x and later are larger than 40, yet never have a stack pointer where 1.x has stack_stop unless they are 1.x:
  * the base type decides. */
@@ -80,11 +74,11 @@ static void read_one(struct gmr__python *python, struct gmr__py_green *green)
         green->chain.end = "this greenlet is laid out in a way that gmr does not know";
         return;
     }
-    green->stack_start = word_at(bytes, place.stack);
-    green->stack_stop = word_at(bytes, place.stack + 8);
-    green->stack_copy = word_at(bytes, place.stack + 16);
-    green->stack_saved = word_at(bytes, place.stack + 24);
-    uint64_t top = word_at(bytes, place.top_frame);
+    green->stack_start = gmr__word(bytes, place.stack);
+    green->stack_stop = gmr__word(bytes, place.stack + 8);
+    green->stack_copy = gmr__word(bytes, place.stack + 16);
+    green->stack_saved = gmr__word(bytes, place.stack + 24);
+    uint64_t top = gmr__word(bytes, place.top_frame);
     if (green->stack_stop == 0)
         green->state = GMR__GREEN_NEW;
     else if (green->stack_start == 0)

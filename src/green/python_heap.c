@@ -12,6 +12,7 @@
 
 #include "green/python.h"
 #include "green/scan.h"
+#include "sys/word.h"
 
 #define HEAD_BYTES 16 /* PyGC_Head, in front of the object */
 #define TYPE_NAME 24
@@ -96,8 +97,7 @@ static void search_data(struct gmr__python *python, const struct gmr__map *map, 
     unsigned char *data = bytes <= MAX_DATA ? malloc(bytes) : NULL;
     if (data && gmr__green_read(python->green, map->start, data, bytes) == 0)
         for (uint64_t at = 0; at + TYPE_ROOM <= bytes; at += 8) {
-            uint64_t pointer;
-            memcpy(&pointer, data + at + TYPE_NAME, sizeof(pointer));
+            uint64_t pointer = gmr__word(data, at + TYPE_NAME);
             const struct gmr__map *where =
                 pointer ? gmr__snapshot_map(gmr__green_snapshot(python->green), pointer) : NULL;
             if (where && strcmp(where->path, map->path) == 0 &&

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "green/python.h"
+#include "sys/word.h"
 
 /* PyTypeObject and PyVarObject have not moved since Python 3.0. */
 #define OBJECT_TYPE 8
@@ -120,13 +121,11 @@ static size_t put_utf8(char *to, uint32_t c)
 int gmr__python_string(struct gmr__python *python, uint64_t object, char *to, size_t cap)
 {
     unsigned char head[40];
-    uint64_t type, length;
     uint32_t state;
     to[0] = 0;
     if (object == 0 || gmr__peek(&python->peek, object, head, sizeof(head)) != 0)
         return -EFAULT;
-    memcpy(&type, head + OBJECT_TYPE, sizeof(type));
-    memcpy(&length, head + STRING_LENGTH, sizeof(length));
+    uint64_t type = gmr__word(head, OBJECT_TYPE), length = gmr__word(head, STRING_LENGTH);
     memcpy(&state, head + STRING_STATE, sizeof(state));
     if (gmr__python_class_of_type(python, type) != GMR__PY_STRING)
         return -EINVAL;

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "green/python.h"
+#include "sys/word.h"
 
 #define OBJECT_TYPE 8
 #define TYPE_SIZE 32
@@ -19,13 +20,6 @@
 #define INNER 16 /* first member of the objects that only wrap another */
 
 enum gmr__py_progress { CREATED, SUSPENDED, EXECUTING, FINISHED };
-
-static uint64_t word_at(const unsigned char *bytes, uint32_t offset)
-{
-    uint64_t word;
-    memcpy(&word, bytes + offset, sizeof(word));
-    return word;
-}
 
 static enum gmr__py_class class_of(struct gmr__python *python, uint64_t object)
 {
@@ -48,15 +42,15 @@ static enum gmr__py_progress read_frame_object(struct gmr__python *python, uint6
         return FINISHED;
     memcpy(&last, bytes + l->frame_instruction, sizeof(last));
     int64_t instruction = last < 0 ? -1 : l->lines == GMR__PY_LINETABLE ? (int64_t)last * 2 : last;
-    gmr__python_chain_push(python, chain, word_at(bytes, l->frame_code), instruction, false);
+    gmr__python_chain_push(python, chain, gmr__word(bytes, l->frame_code), instruction, false);
     if (last < 0)
         return CREATED;
-    uint64_t top = word_at(bytes, l->frame_stacktop);
+    uint64_t top = gmr__word(bytes, l->frame_stacktop);
     if (l->minor >= 10) {
         memcpy(&depth, bytes + l->frame_stacktop, sizeof(depth));
         if ((signed char)bytes[108] >= 0) /* f_state: FRAME_SUSPENDED is -1 */
             return (signed char)bytes[108] == 0 ? EXECUTING : FINISHED;
-        top = depth > 0 ? word_at(bytes, l->frame_locals) + (uint64_t)depth * 8 : 0;
+        top = depth > 0 ? gmr__word(bytes, l->frame_locals) + (uint64_t)depth * 8 : 0;
     } else if (top == 0) {
         return EXECUTING;
     }
@@ -80,15 +74,15 @@ static enum gmr__py_progress read_coroutine(struct gmr__python *python, uint64_t
     if (state > 0)
         return FINISHED;
     const unsigned char *frame = bytes + l->generator_frame;
-    uint64_t code = word_at(frame, l->frame_code) & ~(uint64_t)TAGS;
-    uint64_t instruction = word_at(frame, l->frame_instruction) - code - l->code_instructions;
+    uint64_t code = gmr__word(frame, l->frame_code) & ~(uint64_t)TAGS;
+    uint64_t instruction = gmr__word(frame, l->frame_instruction) - code - l->code_instructions;
     gmr__python_chain_push(python, chain, code, (int64_t)instruction, false);
     if (state == 0)
         return EXECUTING;
     if (state == (l->minor >= 13 ? -3 : -2))
         return CREATED;
     if (l->frame_stack_pointer != 0) {
-        gmr__python_read(python, word_at(frame, l->frame_stack_pointer) - 8, awaits, 8);
+        gmr__python_read(python, gmr__word(frame, l->frame_stack_pointer) - 8, awaits, 8);
         *awaits &= ~(uint64_t)TAGS;
         return SUSPENDED;
     }
@@ -104,10 +98,10 @@ static uint32_t find_coroutine(struct gmr__python *python, const unsigned char *
 {
     uint32_t found = 0;
     for (uint32_t at = 16; at + 16 <= size; at += 8) {
-        if (class_of(python, word_at(bytes, at)) != GMR__PY_COROUTINE)
+        if (class_of(python, gmr__word(bytes, at)) != GMR__PY_COROUTINE)
             continue;
         found = at;
-        if (class_of(python, word_at(bytes, at + 8)) == GMR__PY_STRING)
+        if (class_of(python, gmr__word(bytes, at + 8)) == GMR__PY_STRING)
             break;
     }
     return found;
@@ -136,9 +130,9 @@ static void read_task(struct gmr__python *python, struct gmr__py_green *task)
     task->state = GMR__GREEN_DONE;
     if (offset == 0)
         return;
-    task->name_object = word_at(bytes, offset + 8);
-    task->waits_for = word_at(bytes, offset - 8);
-    uint64_t at = word_at(bytes, offset), awaits = 0;
+    task->name_object = gmr__word(bytes, offset + 8);
+    task->waits_for = gmr__word(bytes, offset - 8);
+    uint64_t at = gmr__word(bytes, offset), awaits = 0;
     for (int depth = 0; depth < MAX_AWAITS; depth++) {
         enum gmr__py_progress progress = read_coroutine(python, at, &task->chain, &awaits);
         if (depth == 0)

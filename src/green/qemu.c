@@ -16,6 +16,7 @@
 #include "green/green.h"
 #include "green/scan.h"
 #include "sys/grow.h"
+#include "sys/word.h"
 
 #define MAX_COROUTINES 1000000u
 #define MAX_NESTING 64
@@ -152,13 +153,6 @@ static int ahead(struct gmr__green *green, void *state)
     return 0;
 }
 
-static uint64_t word(const unsigned char *bytes, unsigned offset)
-{
-    uint64_t value;
-    memcpy(&value, bytes + offset, sizeof(value));
-    return value;
-}
-
 /* Kept, since coroutines share few of them and each costs system calls. */
 static enum site site_at(struct qemu *qemu, uint64_t pc)
 {
@@ -187,7 +181,7 @@ static bool saved_regs(struct qemu *qemu, const unsigned char *bytes, uint64_t l
     *regs = (struct gmr__regs){0};
     for (unsigned i = 0; i < sizeof(order); i++) {
         bool mangled = order[i] == 6 || order[i] == 7 || order[i] == 16;
-        uint64_t value = word(bytes, JMP_BUF + i * 8);
+        uint64_t value = gmr__word(bytes, JMP_BUF + i * 8);
         regs->value[order[i]] = mangled ? gmr__arch_demangle(value, qemu->guard) : value;
         regs->valid |= 1ull << order[i];
     }
@@ -233,12 +227,12 @@ static void emit_leader(struct qemu *qemu, uint64_t caller, pid_t carrier)
     unsigned char bytes[BYTES];
     struct gmr__green_thread thread = {
         .kind = "QEMU coroutine", .name = "leader", .state = GMR__GREEN_SUSPENDED, .carrier = carrier};
-    for (int steps = 0; caller != 0 && steps < MAX_NESTING; steps++, caller = word(bytes, CALLER)) {
+    for (int steps = 0; caller != 0 && steps < MAX_NESTING; steps++, caller = gmr__word(bytes, CALLER)) {
         if (gmr__green_read(qemu->green, caller, bytes, sizeof(bytes)) != 0)
             return;
-        if (word(bytes, STACK) != 0 || word(bytes, STACK_BYTES) != 0)
+        if (gmr__word(bytes, STACK) != 0 || gmr__word(bytes, STACK_BYTES) != 0)
             continue;
-        uint64_t sp = gmr__arch_demangle(word(bytes, JMP_BUF + 48), qemu->guard);
+        uint64_t sp = gmr__arch_demangle(gmr__word(bytes, JMP_BUF + 48), qemu->guard);
         const struct gmr__map *map = gmr__snapshot_map(gmr__green_snapshot(qemu->green), sp);
         if (!map || !map->write || gmr__addrmap_get(&qemu->leaders, caller, NULL) ||
             !saved_regs(qemu, bytes, map->start, map->end, &thread.regs))
@@ -256,14 +250,14 @@ static void emit_leader(struct qemu *qemu, uint64_t caller, pid_t carrier)
 static void emit(struct qemu *qemu, const struct coroutine *coroutine)
 {
     const unsigned char *bytes = coroutine->bytes;
-    uint64_t stack = word(bytes, STACK), end = stack_end(qemu, stack, word(bytes, STACK_BYTES)), carrier = 0;
+    uint64_t stack = gmr__word(bytes, STACK), end = stack_end(qemu, stack, gmr__word(bytes, STACK_BYTES)), carrier = 0;
     struct gmr__green_thread thread = {.kind = "QEMU coroutine",
                                        .address = coroutine->address,
                                        .state = GMR__GREEN_SUSPENDED,
-                                       .entry = word(bytes, ENTRY),
-                                       .argument = word(bytes, ARGUMENT),
+                                       .entry = gmr__word(bytes, ENTRY),
+                                       .argument = gmr__word(bytes, ARGUMENT),
                                        .has_argument = true,
-                                       .parent = word(bytes, CALLER),
+                                       .parent = gmr__word(bytes, CALLER),
                                        .stack_low = stack + PAGE,
                                        .stack_high = end};
     if (end == 0 || gmr__addrmap_get(&qemu->emitted, stack, NULL))
@@ -279,12 +273,12 @@ static void emit(struct qemu *qemu, const struct coroutine *coroutine)
         thread.regs.valid = 0;
     } else if (thread.parent != 0) {
         thread.wait_reason = "a coroutine that it entered";
-    } else if (word(bytes, SCHEDULED) == 0 && is_idle(qemu, coroutine)) {
+    } else if (gmr__word(bytes, SCHEDULED) == 0 && is_idle(qemu, coroutine)) {
         thread.idle = true;
         thread.entry = thread.argument = 0; /* of what it did before */
         thread.has_argument = false;
     } else {
-        say_scheduled(qemu, word(bytes, SCHEDULED), &thread);
+        say_scheduled(qemu, gmr__word(bytes, SCHEDULED), &thread);
     }
     gmr__green_emit(qemu->green, &thread);
     if (thread.state == GMR__GREEN_RUNNING)
@@ -319,7 +313,7 @@ static void collect_batch(struct qemu *qemu, const uint64_t *addresses, size_t c
         if (pieces[i].got == BYTES)
             batch[left++] = batch[i];
     for (size_t i = 0; i < left; i++) {
-        uint64_t end = stack_end(qemu, word(batch[i].bytes, STACK), word(batch[i].bytes, STACK_BYTES));
+        uint64_t end = stack_end(qemu, gmr__word(batch[i].bytes, STACK), gmr__word(batch[i].bytes, STACK_BYTES));
         pieces[tops++] = (struct gmr__green_piece){
             .address = end ? end - sizeof(batch[i].top) : 0, .to = batch[i].top, .bytes = sizeof(batch[i].top)};
     }

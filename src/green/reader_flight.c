@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "green/reader.h"
+#include "sys/word.h"
 
 #define TOP_BYTES 512u /* of each OS thread's stack */
 #define ALWAYS 16
@@ -72,14 +73,12 @@ static void look_through(struct gmr__reader *reader, const struct gmr__thread *t
     for (unsigned i = 0; i < GMR__MAX_REGS; i++)
         if (thread->regs.valid >> i & 1)
             guess(reader, thread->regs.value[i]);
-    uint64_t sp = thread->regs.value[gmr__arch_sp], word;
+    uint64_t sp = thread->regs.value[gmr__arch_sp];
     if (sp < thread->stack.address || sp - thread->stack.address > thread->stack.bytes)
         return;
     uint32_t from = (uint32_t)(sp - thread->stack.address);
-    for (uint32_t at = from; at + 8 <= thread->stack.bytes && at < from + TOP_BYTES; at += 8) {
-        memcpy(&word, thread->stack.data + at, sizeof(word));
-        guess(reader, word);
-    }
+    for (uint32_t at = from; at + 8 <= thread->stack.bytes && at < from + TOP_BYTES; at += 8)
+        guess(reader, gmr__word(thread->stack.data, at));
 }
 
 /* The highest of the guesses behind which a call stands; one that never ran has none, but starts in code. */

@@ -15,6 +15,7 @@
 
 #include "sys/grow.h"
 #include "sys/sys.h"
+#include "sys/word.h"
 
 #define MAX_CANDIDATES 4000000u
 #define OWN_STACK 8192u /* an owner this little below S stands in the dead part of the same stack */
@@ -203,12 +204,11 @@ static void check_contexts(struct gmr__scan *scan, const uint64_t *owners, const
     for (size_t i = 0; i < count; i++)
         for (size_t r = 0; r < GMR__SCAN_ROUTINES; r++) {
             const struct gmr__scan_routine *routine = &scan->routines[r];
-            uint64_t site, found;
+            uint64_t found;
             if (routine->form == GMR__SCAN_UCONTEXT || routine->pc_offset == 0 ||
                 pieces[i].got < routine->pc_offset + 8)
                 continue;
-            memcpy(&site, bytes[i] + routine->pc_offset, 8);
-            if (gmr__addrmap_get(&scan->sites, site, &found) && found == r + 1) {
+            if (gmr__addrmap_get(&scan->sites, gmr__word(bytes[i], routine->pc_offset), &found) && found == r + 1) {
                 emit_pushed(scan, routine, contexts[i], owners[i], bytes[i]);
                 break;
             }

@@ -6,6 +6,7 @@
  * thread's own position on the stack nothing of it is believed but the stack's bounds. Must not write to malloc's memory (see green_alloc).
  */
 #include "green/scan.h"
+#include "sys/word.h"
 
 #define UCONTEXT_BYTES 176
 #define ROUND 512
@@ -37,19 +38,12 @@ static struct context *context_at(struct search *search, size_t number)
     return &search->chunks[number / CHUNK][number % CHUNK];
 }
 
-static uint64_t word_at(const unsigned char *bytes)
-{
-    uint64_t word;
-    memcpy(&word, bytes, 8);
-    return word;
-}
-
 /* Is the stack pointer inside the stack that it names, and was it saved by a switch? */
 static bool is_context(struct gmr__scan *scan, const unsigned char *bytes)
 {
-    uint64_t stack = word_at(bytes + STACK), size = word_at(bytes + STACK_SIZE), sp = word_at(bytes + SP);
+    uint64_t stack = gmr__word(bytes, STACK), size = gmr__word(bytes, STACK_SIZE), sp = gmr__word(bytes, SP);
     return size != 0 && size <= (uint64_t)1 << 32 && sp > stack && sp - stack <= size &&
-           gmr__scan_is_writable(scan->green, sp - 8) && gmr__addrmap_get(&scan->sites, word_at(bytes + PC), NULL) &&
+           gmr__scan_is_writable(scan->green, sp - 8) && gmr__addrmap_get(&scan->sites, gmr__word(bytes, PC), NULL) &&
            !gmr__green_known(scan->green, sp);
 }
 
@@ -72,9 +66,9 @@ static void keep(struct search *search, const struct gmr__scan_candidate *candid
 {
     struct context now = {.address = candidate->context,
                           .first = words[1],
-                          .stack = word_at(bytes + STACK),
-                          .size = word_at(bytes + STACK_SIZE),
-                          .sp = word_at(bytes + SP),
+                          .stack = gmr__word(bytes, STACK),
+                          .size = gmr__word(bytes, STACK_SIZE),
+                          .sp = gmr__word(bytes, SP),
                           .routine = candidate->routine};
     uint64_t number;
     struct context *best =
@@ -84,7 +78,7 @@ static void keep(struct search *search, const struct gmr__scan_candidate *candid
     now.carrier = runs_on(search->scan->green, now.stack, now.stack + now.size);
     /* swapcontext's return address still stands below its stack pointer: so it did when it was saved. Of those that were on one stack one
      * after the other, the last would have written over what the others left further up. */
-    if (!now.carrier && (words[0] != word_at(bytes + PC) || (best && best->sp >= now.sp)))
+    if (!now.carrier && (words[0] != gmr__word(bytes, PC) || (best && best->sp >= now.sp)))
         return;
     memcpy(now.bytes, bytes, UCONTEXT_BYTES);
     if (!best) {
@@ -101,7 +95,7 @@ static void keep(struct search *search, const struct gmr__scan_candidate *candid
 /* glibc's makecontext, for up to six arguments; with more it is another word. */
 static uint64_t first_at(const unsigned char *bytes)
 {
-    return ((word_at(bytes + STACK) + word_at(bytes + STACK_SIZE) - 8) & ~(uint64_t)15) - 8;
+    return ((gmr__word(bytes, STACK) + gmr__word(bytes, STACK_SIZE) - 8) & ~(uint64_t)15) - 8;
 }
 
 static void read_round(struct search *search, const struct gmr__scan_candidate *candidates, size_t count)
@@ -120,7 +114,7 @@ static void read_round(struct search *search, const struct gmr__scan_candidate *
             which[left++] = i;
     memset(words, 0, sizeof(words));
     for (size_t i = 0; i < left; i++) {
-        uint64_t below = word_at(bytes[which[i]] + SP) - 8, first = first_at(bytes[which[i]]);
+        uint64_t below = gmr__word(bytes[which[i]], SP) - 8, first = first_at(bytes[which[i]]);
         pieces[2 * i] = (struct gmr__green_piece){.address = below, .to = &words[i][0], .bytes = 8};
         pieces[2 * i + 1] = (struct gmr__green_piece){.address = first, .to = &words[i][1], .bytes = 8};
     }

@@ -13,6 +13,7 @@
 
 #include "green/addrmap.h"
 #include "green/green.h"
+#include "sys/word.h"
 
 #define MAX_FIBERS 1000000u
 #define FIBER_BYTES 336
@@ -41,18 +42,11 @@ static int find(struct gmr__green *green, void **state)
     return 1;
 }
 
-static uint64_t word(const unsigned char *bytes, unsigned offset)
-{
-    uint64_t value;
-    memcpy(&value, bytes + offset, sizeof(value));
-    return value;
-}
-
 static bool makes_sense(struct gmr__green *green, const unsigned char *fiber)
 {
-    uint64_t stack = word(fiber, STACK), size = word(fiber, STACK_BYTES), saved = word(fiber, SAVED);
+    uint64_t stack = gmr__word(fiber, STACK), size = gmr__word(fiber, STACK_BYTES), saved = gmr__word(fiber, SAVED);
     return size >= 4096 && size < (uint64_t)1 << 32 && saved > stack && saved < stack + size && saved % 8 == 0 &&
-           gmr__green_is_code(green, word(fiber, FUNCTION));
+           gmr__green_is_code(green, gmr__word(fiber, FUNCTION));
 }
 
 static void emit(struct tarantool *tarantool, uint64_t address, const unsigned char *fiber, bool running)
@@ -70,17 +64,17 @@ static void emit(struct tarantool *tarantool, uint64_t address, const unsigned c
                                        .kind = "tarantool fiber",
                                        .state = running ? GMR__GREEN_RUNNING : GMR__GREEN_SUSPENDED,
                                        .carrier = gmr__green_snapshot(green)->pid,
-                                       .entry = word(fiber, FUNCTION),
+                                       .entry = gmr__word(fiber, FUNCTION),
                                        .switches = switches,
-                                       .stack_low = word(fiber, STACK),
-                                       .stack_high = word(fiber, STACK) + word(fiber, STACK_BYTES)};
-    if (gmr__green_read_string(green, word(fiber, NAME), name, sizeof(name)) > 0)
+                                       .stack_low = gmr__word(fiber, STACK),
+                                       .stack_high = gmr__word(fiber, STACK) + gmr__word(fiber, STACK_BYTES)};
+    if (gmr__green_read_string(green, gmr__word(fiber, NAME), name, sizeof(name)) > 0)
         thread.name = name;
-    uint64_t context = word(fiber, SAVED);
+    uint64_t context = gmr__word(fiber, SAVED);
     if (!running && gmr__green_read(green, context, saved, sizeof(saved)) == 0 &&
-        gmr__green_is_return_address(green, word(saved, 48))) {
+        gmr__green_is_return_address(green, gmr__word(saved, 48))) {
         for (unsigned i = 0; i < sizeof(order); i++) {
-            thread.regs.value[order[i]] = word(saved, i * 8);
+            thread.regs.value[order[i]] = gmr__word(saved, i * 8);
             thread.regs.valid |= 1ull << order[i];
         }
         thread.regs.value[7] = context + SAVED_BYTES;
@@ -105,7 +99,7 @@ static int collect(struct gmr__green *green, void *state)
         unsigned char fiber[FIBER_BYTES] = {0};
         if (gmr__green_read(green, at - LINK, fiber, sizeof(fiber)) != 0 || !makes_sense(green, fiber)) {
             damaged++;
-            if (word(fiber, LINK) != 0 && seen.used == 1)
+            if (gmr__word(fiber, LINK) != 0 && seen.used == 1)
                 break; /* not one fiber makes sense: another layout */
         } else {
             emit(tarantool, at - LINK, fiber, at - LINK == running);
