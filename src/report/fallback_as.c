@@ -350,8 +350,7 @@ static void probe_threads(struct gmr__fallback *f, struct gmr_writer *w)
 static bool is_ours(pid_t tid)
 {
     struct gmr__proc_stat stat;
-    return gmr__proc_stat("/proc", gmr__getpid(), tid, &stat) == 0 &&
-           (gmr__streq(stat.name, "gmr-reporter") || gmr__streq(stat.name, "gmr-runner"));
+    return gmr__proc_stat("/proc", gmr__getpid(), tid, &stat) == 0 && gmr__is_own_thread(stat.name);
 }
 
 static int listed_threads(struct gmr__fallback *f, struct gmr_writer *w, bool all, bool ours)

@@ -25,6 +25,7 @@
 #include "report/thread.h"
 #include "section/secrets.h"
 #include "sys/buf.h"
+#include "sys/proc.h"
 #include "sys/sys.h"
 
 #define RUNNERS 16 /* two, and one for each generator that never returns: none is started again while it runs */
@@ -296,7 +297,7 @@ static void *runner_main(void *argument)
 {
     struct gmr__runner *self = argument;
     atomic_store(&self->tid, gmr__gettid());
-    prctl(PR_SET_NAME, "gmr-runner");
+    prctl(PR_SET_NAME, GMR__RUNNER_NAME);
     gmr__crash_stack(); /* a generator that recurses without end is caught on it */
     atomic_store(&self->state, IDLE);
     gmr__futex_wake(word_of(self), 1);

@@ -14,6 +14,7 @@
 #include "report/runtime.h"
 #include "section/section.h"
 #include "sys/buf.h"
+#include "sys/proc.h"
 #include "sys/sys.h"
 
 static bool in_list(const char *list, const char *name)
@@ -140,7 +141,7 @@ static void nameless(struct gmr_writer *writer, const struct gmr__wish *wish, en
     const char *title = wish->only_title ? wish->only_title : "Sections";
     struct gmr__section_head head = {.name = title, .title = title, .shape = GMR__SHAPE_MAP, .flags = GMR__SECTION_OWN};
     if (gmr__section_begin(writer, &head) == 0)
-        end_section(writer, NULL, outcome, "see the stacks of the threads named gmr-runner");
+        end_section(writer, NULL, outcome, "see the stacks of the threads named " GMR__RUNNER_NAME);
 }
 
 /* Where a generator that was abandoned, or that crashed, is. */

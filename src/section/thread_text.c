@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "section/frames.h"
+#include "sys/proc.h"
 
 #define NO_INDEX SIZE_MAX
 #define LINE_WIDTH 72
@@ -116,8 +117,7 @@ static void others(struct gmr_writer *w, const struct gmr__thread_text *threads,
 /* A report is about the program: what libgmr brought into it stands below. */
 static int rank(const struct gmr__thread_text *thread)
 {
-    bool ours = thread->name && (strcmp(thread->name, "gmr-reporter") == 0 || strcmp(thread->name, "gmr-runner") == 0);
-    return thread->crashed ? 0 : ours ? 2 : 1;
+    return thread->crashed ? 0 : gmr__is_own_thread(thread->name) ? 2 : 1;
 }
 
 static bool put_in_order(struct gmr__thread_text *threads, size_t count)

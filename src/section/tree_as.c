@@ -103,7 +103,7 @@ static void find_ourselves(const char *proc, pid_t *self, pid_t *helper)
         return;
     *self = (pid_t)number;
     if (gmr__proc_stat(proc, *self, 0, &stat) == 0 && gmr__proc_stat(proc, stat.ppid, 0, &stat) == 0 &&
-        gmr__streq(stat.name, "gmr-reporter"))
+        gmr__streq(stat.name, GMR__REPORTER_NAME))
         *helper = stat.pid;
 }
 

@@ -1,5 +1,5 @@
 /*
- * sys/names_as.c - user names by number and times as text, without libc's databases.
+ * sys/names_as.c - user names by number and times as text, without libc's databases; the names of libgmr's threads.
  *
  * Both halves, any context: async-signal-safe. getpwuid would load NSS modules, ask the network and take locks; here only
  * the passwd file itself is read. Callers: the sections, cli.
@@ -9,6 +9,11 @@
 
 #include "sys/buf.h"
 #include "sys/proc.h"
+
+bool gmr__is_own_thread(const char *name)
+{
+    return name && (gmr__streq(name, GMR__REPORTER_NAME) || gmr__streq(name, GMR__RUNNER_NAME));
+}
 
 void gmr__iso_time(char *to, size_t cap, uint64_t seconds)
 {

@@ -149,4 +149,9 @@ void gmr__iso_time(char *to, size_t cap, uint64_t seconds);
  * is none. root: prefix of the file's path, "" for this file system. 0, or why the file can't be read: -errno. */
 int gmr__user_name(const char *root, unsigned uid, char *to, size_t cap);
 
+/* The names of libgmr's own threads, and whether a thread (NULL: not known) has one of them. */
+#define GMR__REPORTER_NAME "gmr-reporter"
+#define GMR__RUNNER_NAME "gmr-runner"
+bool gmr__is_own_thread(const char *name);
+
 #endif

@@ -14,6 +14,7 @@
 #include "report/crash.h"
 #include "report/output.h"
 #include "sys/buf.h"
+#include "sys/proc.h"
 #include "sys/sys.h"
 #include "trigger/trigger.h"
 
@@ -301,7 +302,7 @@ void *gmr__reporter_main(void *unused)
     r->not_before_ns = 0;
     r->socket_path[0] = r->where[0] = '\0';
     block_signals();
-    GMR__SYS(SYS_prctl, PR_SET_NAME, "gmr-reporter", 0, 0, 0, 0);
+    GMR__SYS(SYS_prctl, PR_SET_NAME, GMR__REPORTER_NAME, 0, 0, 0, 0);
     gmr__rt.fds = (struct gmr__reporter_fds){-1, -1, -1, -1, -1, -1, 0, false};
     leave_descriptor_table();
     r->workspace = gmr__workspace_new();
