@@ -1,7 +1,7 @@
 /*
  * arch/x86_64_code.c - call instructions and the sigreturn trampoline of x86-64.
  *
- * Inspector only; plain data handling. Encodings: Intel SDM volume 2, CALL (E8, FF /2).
+ * Inspector only; plain data handling. Encodings: Intel SDM volume 2, CALL (E8, FF /2). Instructions are taken apart by x86_64_insn.c.
  */
 #include "arch/code.h"
 
@@ -9,27 +9,13 @@
 #include <string.h>
 #include <sys/ucontext.h>
 
+#include "arch/x86_64_insn.h"
+
+enum { RSP = 4 }; /* its number in instructions */
+
 const unsigned gmr__arch_sigreturn_context = 0; /* the handler's return took the first word of the frame */
 const unsigned gmr__arch_ucontext_bytes = offsetof(ucontext_t, uc_mcontext) + sizeof(mcontext_t);
 const int gmr__arch_link = -1;
-
-/* FF /2 with this ModRM byte: how many bytes the instruction has from FF on, 0 if it is another instruction. */
-static unsigned call_length(unsigned char modrm, unsigned char sib)
-{
-    if ((modrm >> 3 & 7) != 2)
-        return 0;
-    unsigned mode = modrm >> 6, rm = modrm & 7, length = 2;
-    if (mode == 3)
-        return length;
-    if (rm == 4) {
-        length++;
-        if (mode == 0 && (sib & 7) == 5)
-            length += 4;
-    } else if (mode == 0 && rm == 5) {
-        length += 4;
-    }
-    return length + (mode == 1 ? 1 : mode == 2 ? 4 : 0);
-}
 
 bool gmr__arch_call_before(const unsigned char *before, uint64_t return_address, uint64_t *target)
 {
@@ -41,9 +27,10 @@ bool gmr__arch_call_before(const unsigned char *before, uint64_t return_address,
         *target = return_address + (uint64_t)(int64_t)distance;
         return true;
     }
-    for (unsigned length = 2; length <= 7; length++)
-        if (end[-(int)length] == 0xff &&
-            call_length(end[1 - (int)length], length > 2 ? end[2 - (int)length] : 0) == length)
+    struct gmr__insn insn;
+    for (const unsigned char *at = end - 2; at >= end - 7; at--)
+        if (*at == 0xff && gmr__x86_64_decode(at, (size_t)(end - at), &insn) && at + insn.length == end &&
+            (insn.modrm >> 3 & 7) == 2)
             return true;
     return false;
 }
@@ -93,15 +80,13 @@ bool gmr__arch_registers_back(const unsigned char *around)
 /* mov r/m64, %rsp (8B) or mov %r64, %rsp (89): its length, 0 if it is another instruction. */
 static size_t loads_sp(const unsigned char *code, size_t bytes)
 {
-    if (bytes < 3 || (code[0] & 0xfc) != 0x48)
+    struct gmr__insn insn;
+    if ((code[0] & 0xfc) != 0x48 || !gmr__x86_64_decode(code, bytes, &insn) || insn.map != GMR__MAP_ONE)
         return 0;
-    unsigned mode = code[2] >> 6, reg = code[2] >> 3 & 7, rm = code[2] & 7;
-    if (code[1] == 0x89)
-        return mode == 3 && rm == 4 && reg != 4 && !(code[0] & 1) ? 3 : 0;
-    if (code[1] != 0x8b || reg != 4)
-        return 0;
-    size_t length = 3 + (mode != 3 && rm == 4) + (mode == 1 ? 1 : mode == 2 || (mode == 0 && rm == 5) ? 4 : 0);
-    return length <= bytes ? length : 0;
+    unsigned reg = insn.modrm >> 3 & 7;
+    bool loads = insn.opcode == 0x89 ? (insn.modrm & 0xc7) == 0xc4 && reg != RSP && !(insn.rex & 1)
+                                     : insn.opcode == 0x8b && reg == RSP;
+    return loads ? insn.length : 0;
 }
 
 size_t gmr__arch_loads_sp(const unsigned char *code, size_t bytes, size_t *end)
@@ -120,72 +105,54 @@ size_t gmr__arch_loads_sp(const unsigned char *code, size_t bytes, size_t *end)
     return found;
 }
 
-/* The few instructions of which hand-written switch routines are made. */
-struct instruction {
-    size_t length; /* 0: not known */
-    int64_t moved;
-};
-
-/* Bytes of ModRM, SIB and displacement. */
-static size_t operand_length(const unsigned char *at)
+/* lea n(%rsp), %rsp; add and sub $n, %rsp. */
+static bool moves_sp(const struct gmr__insn *insn, int64_t *moved)
 {
-    unsigned mode = at[0] >> 6, rm = at[0] & 7;
-    return 1 + (mode != 3 && rm == 4) + (mode == 1 ? 1 : mode == 2 || (mode == 0 && rm == 5) ? 4 : 0);
+    if (!(insn->rex & 8))
+        return false;
+    if (insn->opcode == 0x8d) {
+        *moved = insn->displacement;
+        return insn->base == RSP;
+    }
+    *moved = insn->modrm == 0xc4 ? insn->immediate : -insn->immediate;
+    return (insn->opcode == 0x83 || insn->opcode == 0x81) && (insn->modrm == 0xc4 || insn->modrm == 0xec);
 }
 
-/* lea n(%rsp), %rsp; add and sub $n, %rsp. at: the ModRM byte. */
-static bool moves_sp(unsigned char opcode, const unsigned char *at, int64_t *moved)
+/* Is it one of the few instructions of which hand-written switch routines are made? By how much it moves the stack pointer. */
+static bool is_known(const struct gmr__insn *insn, int64_t *moved)
 {
-    int32_t wide;
-    if (opcode == 0x8d && (at[0] == 0x64 || at[0] == 0xa4) && at[1] == 0x24) {
-        memcpy(&wide, at + 2, sizeof(wide));
-        *moved = at[0] == 0x64 ? (int8_t)at[2] : wide;
+    static const uint8_t with_operand[] = {0x89, 0x8b, 0x8d, 0x31, 0x33, 0x85, 0xd9, 0x83, 0x81};
+    static const uint8_t with_operand_0f[] = {0xae, 0x10, 0x11, 0x28, 0x29, 0x1e, 0x1f};
+    uint8_t op = insn->opcode, rex = insn->rex;
+    *moved = 0;
+    if (insn->map == GMR__MAP_0F)
+        return memchr(with_operand_0f, op, sizeof(with_operand_0f));
+    if (insn->vector || insn->map != GMR__MAP_ONE)
+        return false;
+    if ((op & 0xf8) == 0x50) {
+        *moved = -8;
         return true;
     }
-    if (opcode != 0x83 && opcode != 0x81)
+    if ((op & 0xf8) == 0x58) {
+        *moved = 8;
+        return op != 0x5c || rex & 1;
+    }
+    if (!memchr(with_operand, op, sizeof(with_operand)))
         return false;
-    memcpy(&wide, at + 1, sizeof(wide));
-    int64_t by = opcode == 0x83 ? (int8_t)at[1] : wide;
-    *moved = at[0] == 0xc4 ? by : -by;
-    return at[0] == 0xc4 || at[0] == 0xec;
-}
-
-static struct instruction decode(const unsigned char *code)
-{
-    static const unsigned char with_operand[] = {0x89, 0x8b, 0x8d, 0x31, 0x33, 0x85, 0xd9, 0x83, 0x81};
-    const unsigned char *at = code;
-    if (memcmp(at, "\xf3\x0f\x1e\xfa", 4) == 0)
-        return (struct instruction){4, 0};
-    at += *at == 0x66 || *at == 0xf2 || *at == 0xf3;
-    unsigned char rex = (*at & 0xf0) == 0x40 ? *at++ : 0, opcode = *at++;
-    if ((opcode & 0xf8) == 0x50)
-        return (struct instruction){(size_t)(at - code), -8};
-    if ((opcode & 0xf8) == 0x58 && (opcode != 0x5c || rex & 1))
-        return (struct instruction){(size_t)(at - code), 8};
-    if (opcode == 0x0f && (*at == 0xae || *at == 0x10 || *at == 0x11 || *at == 0x28 || *at == 0x29 || *at == 0x1f))
-        return (struct instruction){(size_t)(at + 1 - code) + operand_length(at + 1), 0};
-    if (!memchr(with_operand, opcode, sizeof(with_operand)))
-        return (struct instruction){0};
-    struct instruction known = {(size_t)(at - code) + operand_length(at), 0};
-    known.length += opcode == 0x83 ? 1 : opcode == 0x81 ? 4 : 0;
-    bool to_sp =
-        ((opcode == 0x8b || opcode == 0x8d) && (*at >> 3 & 7) == 4 && !(rex & 4)) ||
-        ((opcode == 0x89 || opcode == 0x83 || opcode == 0x81) && *at >> 6 == 3 && (*at & 7) == 4 && !(rex & 1));
-    return to_sp && !(rex & 8 && moves_sp(opcode, at, &known.moved)) ? (struct instruction){0} : known;
+    bool to_sp = ((op == 0x8b || op == 0x8d) && (insn->modrm >> 3 & 7) == RSP && !(rex & 4)) ||
+                 ((op == 0x89 || op == 0x83 || op == 0x81) && (insn->modrm & 0xc7) == 0xc4 && !(rex & 1));
+    return !to_sp || moves_sp(insn, moved);
 }
 
 bool gmr__arch_sp_moved(const unsigned char *code, size_t bytes, int64_t *moved)
 {
-    unsigned char padded[16]; /* the last ones may seem to go on behind the end */
+    struct gmr__insn insn;
     *moved = 0;
-    for (size_t at = 0; at < bytes;) {
-        memset(padded, 0, sizeof(padded));
-        memcpy(padded, code + at, bytes - at < sizeof(padded) ? bytes - at : sizeof(padded));
-        struct instruction known = decode(padded);
-        if (!known.length || known.length > bytes - at)
+    for (size_t at = 0; at < bytes; at += insn.length) {
+        int64_t by;
+        if (!gmr__x86_64_decode(code + at, bytes - at, &insn) || !is_known(&insn, &by))
             return false;
-        at += known.length;
-        *moved += known.moved;
+        *moved += by;
     }
     return true;
 }

@@ -2,7 +2,7 @@
  * arch/x86_64_insn.c - the length of an x86-64 instruction, and the parts that say what it does to the stack pointer.
  *
  * Inspector only; plain data handling on bytes that come from the target. Source: Intel SDM volume 2, chapter 2 and the opcode maps of
- * appendix A. Called by x86_64_exits.c.
+ * appendix A. Called by x86_64_code.c and x86_64_exits.c.
  */
 #include "arch/x86_64_insn.h"
 

@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -64,6 +65,34 @@ static void moves_are_counted(void **state)
     assert_int_equal(moved(frame, sizeof(frame)), 0x100 - 0x18);
 }
 
+static void calls_end_at_the_return_address(void **state)
+{
+    static const struct {
+        unsigned char bytes[7];
+        bool call;
+    } cases[] = {
+        {{0x90, 0x90, 0xe8, 0x10, 0, 0, 0}, true},           /* call +0x10 */
+        {{0x90, 0x90, 0x90, 0x90, 0x90, 0xff, 0xd0}, true},  /* call *%rax */
+        {{0x90, 0x90, 0x90, 0x90, 0xff, 0x14, 0x24}, true},  /* call *(%rsp) */
+        {{0xff, 0x14, 0x25, 0, 0x10, 0, 0}, true},           /* call *0x1000 */
+        {{0xff, 0x94, 0x24, 0, 0x10, 0, 0}, true},           /* call *0x1000(%rsp) */
+        {{0x90, 0xff, 0x15, 0, 0x10, 0, 0}, true},           /* call *0x1000(%rip) */
+        {{0x90, 0x90, 0x90, 0x90, 0xff, 0x50, 0x10}, true},  /* call *0x10(%rax) */
+        {{0x90, 0x90, 0x90, 0xff, 0x50, 0x10, 0x90}, false}, /* something behind it */
+        {{0x90, 0x90, 0x90, 0x90, 0x90, 0xff, 0xe0}, false}, /* jmp *%rax */
+        {{0x90, 0x90, 0x90, 0x90, 0x90, 0xff, 0x50}, false}, /* cut off */
+        {{0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90}, false},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        unsigned char before[GMR__CALL_BYTES] = {0};
+        uint64_t target;
+        memcpy(before + sizeof(before) - 7, cases[i].bytes, 7);
+        assert_int_equal(gmr__arch_call_before(before, 0x1000, &target), cases[i].call);
+        assert_int_equal(target, i == 0 ? 0x1010 : 0);
+    }
+}
+
 static void what_is_not_known_is_said(void **state)
 {
     static const unsigned char call[] = {0xe8, 0, 0, 0, 0}, pop_sp[] = {0x5c}, aligned[] = {0x48, 0x83, 0xe4, 0xf0};
@@ -81,6 +110,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(load_and_end_are_found),
         cmocka_unit_test(moves_are_counted),
+        cmocka_unit_test(calls_end_at_the_return_address),
         cmocka_unit_test(what_is_not_known_is_said),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
