@@ -203,6 +203,15 @@ class Context:
         check(result.returncode in codes, f"gmr report ended with {result.returncode}:", result.stderr, result.stdout[-1000:])
         return self.valid_json(result.stdout)
 
+    def core_of(self, process):
+        """A core file of a process that goes on running."""
+        if not shutil.which("gcore"):
+            raise Skip("there is no gcore (gdb)")
+        result = subprocess.run(["gcore", "-o", self.tmp / "core", str(process.pid)], capture_output=True, text=True, timeout=120,
+                                check=False, stdin=subprocess.DEVNULL)
+        check(result.returncode == 0, result.stdout, result.stderr)
+        return self.tmp / f"core.{process.pid}"
+
     def valid_json(self, text):
         """Parses a JSON report and checks it against the schema that ships."""
         document = json.loads(text)

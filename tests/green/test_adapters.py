@@ -278,9 +278,7 @@ def the_same_from_a_core_file(t):
     for target in ("target_filters", "target_lua"):
         process = start(t, target)
         live = green_threads(t, process)
-        core = t.tmp / f"{target}.core"
-        subprocess.run(["gdb", "-nx", "-batch", "-p", str(process.pid), "-ex", f"gcore {core}"], capture_output=True, check=True)
-        result = t.gmr("core", str(core), "--format", "json")
+        result = t.gmr("core", t.core_of(process), "--format", "json")
         check(result.stdout, result.returncode, result.stderr)
         document = t.valid_json(result.stdout)
         threads = [thread for thread in document["green_threads"] if not thread.get("discovered")]

@@ -1,9 +1,7 @@
 """CPython from outside: OS threads, greenlets and asyncio tasks against what the program says of itself."""
 import re
-import shutil
-import subprocess
 
-from common import Skip, check, suite
+from common import check, suite
 from python_truth import Python, check_busy, compare, plain
 from source import run
 
@@ -133,12 +131,8 @@ def greenlets_whose_os_thread_has_ended_do_not_run(t):
 
 @suite.test
 def a_core_file_has_the_same_greenlets_and_tasks(t):
-    if not shutil.which("gcore"):
-        raise Skip("there is no gcore (gdb)")
     process, truth = Python().start(t)
-    result = subprocess.run(["gcore", "-o", t.tmp / "core", str(process.pid)], capture_output=True, text=True, timeout=120, check=False)
-    check(result.returncode == 0, result.stderr)
-    result = t.gmr("core", "--format", "json", t.tmp / f"core.{process.pid}")
+    result = t.gmr("core", "--format", "json", t.core_of(process))
     document = t.valid_json(result.stdout)
     status = {section["name"]: section for section in document["report"]["sections"]}
     check(status["threads"]["status"] == status["green_threads"]["status"] == "ok", status)

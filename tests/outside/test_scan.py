@@ -151,14 +151,10 @@ def ucontexts(t):
 
 @suite.test
 def from_a_core_file(t):
-    if not shutil.which("gcore"):
-        raise Skip("there is no gcore (gdb)")
     process = start(t, build(t, "fibers.cpp", "-lboost_context"), 300, 5000)
-    result = subprocess.run(["gcore", "-o", t.tmp / "core", str(process.pid)], capture_output=True, text=True, timeout=120,
-                            check=False, stdin=subprocess.DEVNULL)
-    check(result.returncode == 0, result.stdout, result.stderr)
+    core = t.core_of(process)
     process.stop()
-    document = json.loads(t.gmr("core", t.tmp / f"core.{process.pid}", "--format", "json").stdout)
+    document = json.loads(t.gmr("core", core, "--format", "json").stdout)
     check(len(document["green_threads"]) == 300, len(document["green_threads"]))
 
 
