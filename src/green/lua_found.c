@@ -38,7 +38,8 @@ static int find(struct gmr__green *green, void **state)
     const struct gmr__lua_layout *layouts[LUA_VERSIONS];
     size_t count = 0;
     bool is_jit = has(green, "luaJIT_setmode"); /* whose names are 5.1's */
-    if (is_jit)
+    /* Tarantool's Lua runs in fibers, which are read. */
+    if (is_jit && !has(green, "tarantool_L"))
         gmr__green_note(green, "LuaJIT: its coroutines are not read");
     for (const struct gmr__lua_layout *layout = gmr__lua_layouts; layout->version && count < LUA_VERSIONS; layout++)
         if (has(green, layout->symbol) && !(is_jit && layout->code == GMR__LUA_CODE_51))

@@ -172,10 +172,31 @@ def green():
             for program in (0, 1) for skip in (0, 40, 400)}
 
 
+def symbolize():
+    """Frames all over fuzz_small, by a list of modules and each for itself; `~` is its build id."""
+    base = 0x5500000000
+    frame = lambda at, **more: {"pc": hex(base + at), "module": "/no/small", "build_id": "~", **more}
+    stacks = [{"frames": [frame(at), frame(at + 5, guessed=True), frame(at + 16, signal_frame=True), frame(0x1080), frame(0x1060, inlined=True)]}
+              for at in range(0x1040, 0x1200, 8)]
+    each = [{"frames": [frame(at, module_offset=hex(at), function="f", offset=3), frame(at + 9, module_offset=hex(at + 9))]} for at in range(0x1040, 0x1200, 24)]
+    modules = [{"path": "/no/small", "start": hex(base), "end": hex(base + 0x5000), "build_id": "~"},
+               {"path": "/bin/true", "start": "0x1", "end": "0xffffffffffffffff", "build_id": "0123456789"}]
+    seeds = {f"listed-{i}": {"modules": modules, "stacks": stacks[i::8]} for i in range(8)}
+    seeds |= {"each": {"stacks": each}, "both": {"modules": modules[::-1], "stacks": each[:4] + stacks[:2], "threads": [{"id": 1, "stack": 0}]}}
+    # Spaces at the end: the view goes by the size.
+    return {name: json.dumps({"schema": "gmr-report/1", **report, "report": {"id": "x", "status": "complete"}}).encode() + b" " * (i % 3)
+            for i, (name, report) in enumerate(seeds.items())}
+
+
+def names():
+    return {"pids": b"1.sock\n999999999.sock\n007.sock\n4294967297.sock\n2147483647.sock\n-1.sock",
+            "others": b"12.socket\n.sock\nx.sock\n12.sock.sock\n12 .sock\n12\n0.sock\n99999999999999999999999.sock\n" + b"9" * 250 + b".sock\n" + b"1" * 300}
+
+
 def main():
     to = pathlib.Path(sys.argv[1])
     for name, make in (("wire", wire), ("arena", arena), ("stored", stored), ("ini", ini), ("socket", socket), ("proc", proc), ("core", core), ("elf", elf),
-                       ("text", texts), ("cache", cache), ("go", go), ("green", green)):
+                       ("text", texts), ("cache", cache), ("go", go), ("green", green), ("symbolize", symbolize), ("names", names)):
         folder = to / name
         folder.mkdir(parents=True, exist_ok=True)
         for seed, data in make().items():
