@@ -13,6 +13,8 @@ extern const uint8_t gmr__arch_callee[12]; /* DWARF numbers of gmr_layout.off_ca
 extern const bool gmr__arch_fp_mangled;    /* setjmp mangles the frame pointer, too */
 /* Registers of a call's first result: a switch routine hands over the other side's context in it. */
 extern const unsigned gmr__arch_result;
+/* Where struct pthread of glibc keeps the tid (nptl/descr.h; unchanged from 2.4 to 2.41). */
+extern const unsigned gmr__arch_pthread_tid;
 
 /* Undoes glibc's PTR_MANGLE. */
 uint64_t gmr__arch_demangle(uint64_t value, uint64_t guard);

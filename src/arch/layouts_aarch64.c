@@ -56,6 +56,7 @@ const struct gmr_layout *gmr_green_layout(enum gmr_known_layout which)
 const uint8_t gmr__arch_callee[12] = {19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 30, 0xff};
 const bool gmr__arch_fp_mangled = false;
 const unsigned gmr__arch_result = 0; /* x0 */
+const unsigned gmr__arch_pthread_tid = 208;
 
 uint64_t gmr__arch_demangle(uint64_t value, uint64_t guard)
 {

@@ -47,6 +47,7 @@ const struct gmr_layout *gmr_green_layout(enum gmr_known_layout which)
 const uint8_t gmr__arch_callee[12] = {3, 12, 13, 14, 15, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
 const bool gmr__arch_fp_mangled = true;
 const unsigned gmr__arch_result = 0; /* rax */
+const unsigned gmr__arch_pthread_tid = 720;
 
 uint64_t gmr__arch_demangle(uint64_t value, uint64_t guard)
 {

@@ -2,7 +2,7 @@
  * green/python.c - the source of Python's green threads: greenlets and asyncio tasks, and the Python frames of OS threads.
  *
  * Inspector only. `find` recognises the interpreter by the symbol _PyRuntime and its version; `ahead` walks the collector's lists while
- * the program runs; `collect` copies what moves (thread states, frames, greenlets, tasks) while all OS threads stand;
+ * the program runs; `collect` copies what moves (thread states, frames, greenlets, tasks) while those that run Python stand;
  * `finish` puts names to it. Nothing is run in the target and no lock of the interpreter is needed, so that a process
  * whose interpreter is stuck in a C call is reported as well as any.
  */
@@ -12,13 +12,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "arch/green.h"
 #include "sys/grow.h"
 #include "sys/word.h"
 
 #define MAX_THREADS 100000u
-/* Where struct pthread of glibc keeps the tid (unchanged from 2.4 to 2.41). */
-#define TID_X86_64 720
-#define TID_AARCH64 208
 
 static int find(struct gmr__green *green, void **state)
 {
@@ -183,17 +181,21 @@ static const struct gmr__thread *thread_by_tid(const struct gmr__python *python,
 
 /*
  * Which OS thread is it? glibc keeps the tid in struct pthread, where pthread_self() points, and corrects it after a fork, which
- * CPython does not always do with its own note of it.
+ * CPython does not always do with its own note of it. 0: not to be read.
  */
+static pid_t noted_tid(struct gmr__python *python, const struct gmr__py_thread *thread)
+{
+    int32_t tid = 0;
+    if (gmr__green_read(python->green, thread->pthread + gmr__arch_pthread_tid, &tid, sizeof(tid)) != 0)
+        return 0;
+    return tid > 0 ? tid : 0;
+}
+
 static pid_t tid_of(struct gmr__python *python, const struct gmr__py_thread *thread)
 {
-    static const unsigned offsets[] = {TID_X86_64, TID_AARCH64};
-    for (size_t i = 0; i < sizeof(offsets) / sizeof(offsets[0]); i++) {
-        int32_t tid = 0;
-        if (gmr__green_read(python->green, thread->pthread + offsets[i], &tid, sizeof(tid)) == 0 && tid > 0 &&
-            thread_by_tid(python, (uint64_t)tid))
-            return tid;
-    }
+    pid_t tid = noted_tid(python, thread);
+    if (tid != 0 && thread_by_tid(python, (uint64_t)tid))
+        return tid;
     return thread_by_tid(python, thread->native) ? (pid_t)thread->native : 0;
 }
 
@@ -204,12 +206,8 @@ static pid_t tid_of(struct gmr__python *python, const struct gmr__py_thread *thr
 static bool apart(struct gmr__green *green, void *state)
 {
     struct gmr__python *python = state;
-    int32_t tid = 0;
-    if (python->thread_count != 1 ||
-        gmr__green_read(green, python->threads[0].pthread + (gmr__arch_pc == 16 ? TID_X86_64 : TID_AARCH64), &tid,
-                        sizeof(tid)) != 0)
-        return false;
-    if (tid <= 0 || (tid != gmr__green_snapshot(green)->pid && (uint64_t)tid != python->threads[0].native))
+    pid_t tid = python->thread_count == 1 ? noted_tid(python, &python->threads[0]) : 0;
+    if (tid == 0 || (tid != gmr__green_snapshot(green)->pid && (uint64_t)tid != python->threads[0].native))
         return false;
     python->only = tid;
     python->only_pthread = python->threads[0].pthread;
