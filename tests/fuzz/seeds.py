@@ -166,6 +166,40 @@ def go():
     return seeds
 
 
+def goroutines():
+    """Three goroutines of each release: one waits, one runs, one is in a system call; the waiting one runs before the stop."""
+    base, seeds = 0x10000, {}
+    until_122 = dict(m=48, sp=56, pc=64, syscall_sp=112, status=144, id=152, reason=176, procid=72)
+    since_123 = dict(until_122, status=152, id=160, reason=184)
+    since_125 = dict(until_122, syscall_sp=104, procid=64)
+    for minor in range(18, 28):
+        at = until_122 if minor < 23 else since_123 if minor < 25 else since_125
+        memory = bytearray(0xc00)
+
+        def put(where, *words):
+            struct.pack_into(f"<{len(words)}Q", memory, where, *words)
+        put(0, base + 0x10, 3)
+        put(0x10, base + 0x100, base + 0x300, base + 0x500)
+        for number, status in enumerate((4, 2, 3)):
+            g = 0x100 + 0x200 * number
+            put(g, base + 0x700, base + 0xa00)
+            put(g + at["m"], base + 0x40)
+            put(g + at["sp"], base + 0x800, 0x400005)
+            put(g + at["syscall_sp"], base + 0x800, 0x400025)
+            struct.pack_into("<I", memory, g + at["status"], status)
+            put(g + at["id"], number + 1)
+            memory[g + at["reason"]] = 1
+        put(0x40 + at["procid"], 7)
+        for word in range(0x800, 0xa00, 8):
+            put(word, 0x400005 if word % 24 else 0x400025)
+        put(0xb10, base + 0xb40, 4)
+        memory[0xb40:0xb44] = b"chan"
+        table = go()["go118" if minor < 20 else "go120"]
+        change = struct.pack("<IQ", 0x100 + at["status"], 2)
+        seeds[f"go1{minor}"] = bytes([minor - 18, 1]) + change + struct.pack("<I", len(table)) + table + bytes(memory)
+    return seeds
+
+
 def green():
     lie = lambda skip, kind, where, value: struct.pack("<HBBQ", skip, kind, where, value)
     return {f"{program}-{skip}": bytes([program]) + lie(skip, 0, 3, 1) + lie(skip, 1, 8, 0x7FFF00000000) + lie(skip, 2, 16, 8)
@@ -196,7 +230,7 @@ def names():
 def main():
     to = pathlib.Path(sys.argv[1])
     for name, make in (("wire", wire), ("arena", arena), ("stored", stored), ("ini", ini), ("socket", socket), ("proc", proc), ("core", core), ("elf", elf),
-                       ("text", texts), ("cache", cache), ("go", go), ("green", green), ("symbolize", symbolize), ("names", names)):
+                       ("text", texts), ("cache", cache), ("go", go), ("goroutines", goroutines), ("green", green), ("symbolize", symbolize), ("names", names)):
         folder = to / name
         folder.mkdir(parents=True, exist_ok=True)
         for seed, data in make().items():
