@@ -86,7 +86,8 @@ const struct gmr__thread *gmr__green_stopped(const struct gmr__green *green, siz
     thread.regs.valid = 1ull << gmr__arch_sp | 1ull << gmr__arch_pc;
     thread.stack = (struct gmr__segment){0};
     if (memory_bytes > SP)
-        thread.stack = (struct gmr__segment){.address = BASE + SP, .bytes = (uint32_t)(memory_bytes - SP), .data = memory + SP};
+        thread.stack =
+            (struct gmr__segment){.address = BASE + SP, .bytes = (uint32_t)(memory_bytes - SP), .data = memory + SP};
     *count = stands;
     return &thread;
 }
