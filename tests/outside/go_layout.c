@@ -47,5 +47,6 @@ int main(int argc, char **argv)
         printf("1.%d: no row in the table, or no debug information\n", minor);
         return 1;
     }
+    elf_end(elf);
     return compare(minor, &table, &own);
 }
