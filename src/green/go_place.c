@@ -74,6 +74,15 @@ static void place_interrupted(struct gmr__go *go, struct gmr__go_g *g, uint64_t 
         }
 }
 
+/* The end of a switch: the stack pointer is the goroutine's already, its pc is still on the way from what was saved, which stays. */
+static bool is_switched_to(const struct gmr__go *go, uint64_t pc)
+{
+    struct gmr__go_function function;
+    const char *name =
+        gmr__go_function(&go->table, pc, &function) ? gmr__go_function_name(&go->table, &function) : NULL;
+    return name && (strcmp(name, "gogo") == 0 || strcmp(name, "runtime.gogo") == 0);
+}
+
 static void place_running(struct gmr__go *go, struct gmr__go_g *g)
 {
     const struct gmr__thread *thread = carrier_of(go, g);
@@ -84,9 +93,10 @@ static void place_running(struct gmr__go *go, struct gmr__go_g *g)
     }
     uint64_t sp = thread->regs.value[gmr__arch_sp];
     if (holds(g, sp)) {
+        uint64_t pc = thread->regs.value[gmr__arch_pc];
         g->sp = sp;
-        g->pc = thread->regs.value[gmr__arch_pc];
-        g->interrupted = true;
+        g->interrupted = !is_switched_to(go, pc);
+        g->pc = g->interrupted ? pc : g->sched_pc;
         return;
     }
     if (go->layout.m_vdso_sp && gmr__green_read(go->green, g->m + go->layout.m_vdso_sp, vdso, sizeof(vdso)) == 0 &&

@@ -164,7 +164,7 @@ def stacks_that_change_all_the_time_are_whole(t):
     began, reports, whole = time.monotonic(), int(os.environ.get("GREEN_REPORTS", "10")), 0
     for _ in range(reports):
         document = t.report(process.pid, codes=(0, 1))
-        players = 0
+        players, others = 0, []
         for goroutine in document["green_threads"]:
             functions, end = functions_of(document, goroutine)
             own = [name for name in functions if name and name.startswith("main.")]
@@ -172,6 +172,7 @@ def stacks_that_change_all_the_time_are_whole(t):
                 players += goroutine["entry"]["function"].startswith("main.switchWithoutEnd.")
                 continue
             if "main.player" not in own:
+                others.append((goroutine, functions, end))
                 continue
             own = own[:own.index("main.player") + 1]  # what is below is the compiler's
 
@@ -180,7 +181,7 @@ def stacks_that_change_all_the_time_are_whole(t):
             check(own == ["main.descend"] * (len(own) - 1) + ["main.player"] and len(own) < 34, functions)
             check(functions[-1] == "runtime.goexit" and end is None, functions, end)
             whole += 1
-        check(players == 400, players)
+        check(players == 400, players, others)
     check(len(deepest) > 20, deepest)
     took = time.monotonic() - began
     process.kill(signal.SIGUSR1)
