@@ -161,6 +161,8 @@ int gmr__green_pointer_guard(struct gmr__green *green, uint64_t *guard);
 
 /* Memory that lives as long as the set; NULL: none left. */
 void *gmr__green_alloc(struct gmr__green *green, size_t bytes);
+/* So much of it will be needed at the stop, which is to take no page fault for it. */
+void gmr__green_reserve(struct gmr__green *green, size_t bytes);
 /* The same string once, NULL for NULL. */
 const char *gmr__green_intern(struct gmr__green *green, const char *text);
 

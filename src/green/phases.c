@@ -33,6 +33,26 @@ const struct gmr__thread *gmr__green_stopped(const struct gmr__green *green, siz
     return green->standing;
 }
 
+bool gmr__green_as_carried(const struct gmr__green *green, struct gmr__green_thread *thread)
+{
+    size_t count;
+    const struct gmr__thread *threads = gmr__green_stopped(green, &count);
+    for (size_t i = 0; i < count; i++) {
+        const struct gmr__regs *regs = &threads[i].regs;
+        if (threads[i].tid != thread->carrier || !(regs->valid >> gmr__arch_sp & 1))
+            continue;
+        uint64_t sp = regs->value[gmr__arch_sp];
+        if (sp <= thread->stack_low || sp > thread->stack_high)
+            return false;
+        thread->regs = *regs;
+        thread->activation = true;
+        thread->copy = threads[i].stack;
+        thread->copy_lasts = true; /* the snapshot's, which outlives the set */
+        return true;
+    }
+    return false;
+}
+
 /* With the target running: on an overloaded machine time passes in which nothing is done; up to PATIENCE times the budget is waited for
  * that many nanoseconds of processor time. */
 #define PATIENCE 3

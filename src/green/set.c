@@ -11,60 +11,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "sys/grow.h"
-
-#define BLOCK_SMALL (256u << 10)
-#define BLOCK_LARGE (32u << 20)
-
-struct gmr__arena_block {
-    struct gmr__arena_block *next;
-    size_t bytes;
-};
-
-static bool add_block(struct gmr__arena *arena, size_t least)
-{
-    size_t bytes = arena->total < BLOCK_LARGE ? BLOCK_SMALL : BLOCK_LARGE;
-    if (bytes < least + sizeof(struct gmr__arena_block))
-        bytes = (least + sizeof(struct gmr__arena_block) + 4095) & ~(size_t)4095;
-    struct gmr__arena_block *block = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (block == MAP_FAILED)
-        return false;
-    madvise(block, bytes,
-            MADV_DONTFORK); /* the capturing process needs none of it: nothing to share, nothing to fault in */
-    if (bytes >= BLOCK_LARGE)
-        madvise(block, bytes, MADV_HUGEPAGE); /* a page fault for 2 MiB rather than for 4 KiB */
-    block->next = arena->blocks;
-    block->bytes = bytes;
-    arena->blocks = block;
-    arena->next = (unsigned char *)(block + 1);
-    arena->end = (unsigned char *)block + bytes;
-    arena->total += bytes;
-    return true;
-}
-
-void *gmr__arena_alloc(struct gmr__arena *arena, size_t bytes)
-{
-    if (bytes > SIZE_MAX / 2)
-        return NULL;
-    bytes = (bytes + 7) & ~(size_t)7;
-    if ((size_t)(arena->end - arena->next) < bytes && !add_block(arena, bytes))
-        return NULL;
-    void *memory = arena->next;
-    arena->next += bytes;
-    return memory;
-}
-
-void gmr__arena_free(struct gmr__arena *arena)
-{
-    for (struct gmr__arena_block *block = arena->blocks; block;) {
-        struct gmr__arena_block *next = block->next;
-        munmap(block, block->bytes);
-        block = next;
-    }
-    *arena = (struct gmr__arena){0};
-}
 
 struct gmr__green *gmr__green_new(struct gmr__snapshot *snapshot, struct gmr__modules *modules,
                                   const struct gmr__green_options *options)
@@ -112,6 +60,11 @@ const char *gmr__green_state_name(enum gmr__green_state state)
 void *gmr__green_alloc(struct gmr__green *green, size_t bytes)
 {
     return gmr__arena_alloc(&green->arena, bytes);
+}
+
+void gmr__green_reserve(struct gmr__green *green, size_t bytes)
+{
+    gmr__arena_reserve(&green->arena, bytes);
 }
 
 static size_t hash_text(const char *text)
@@ -320,6 +273,10 @@ static int fill_entry(struct gmr__green *green, struct gmr__green_entry *e, cons
 
 int gmr__green_emit(struct gmr__green *green, const struct gmr__green_thread *thread)
 {
+    struct gmr__green_thread carried = *thread;
+    if (thread->state == GMR__GREEN_RUNNING && !thread->regs.valid && thread->carrier && !thread->copy.data &&
+        gmr__green_as_carried(green, &carried))
+        thread = &carried;
     if (green->count >= green->options.max_threads || green->count >= UINT32_MAX) {
         green->dropped++;
         return -ENOSPC;

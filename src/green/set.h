@@ -1,7 +1,7 @@
 /*
  * green/set.h - the set of green threads of one process, as green/'s own files see it.
  *
- * Inspector only. set.c holds what was emitted, phases.c drives the sources and copies stacks, memory.c reads the target, symbols.c
+ * Inspector only. arena.c has the memory, set.c holds what was emitted, phases.c drives the sources and copies stacks, memory.c reads the target, symbols.c
  * finds names. Others include green/green.h.
  */
 #ifndef GMR_GREEN_SET_H
@@ -90,13 +90,15 @@ struct gmr__green {
     struct gmr__green_module *symbol_modules; /* symbols.c */
 };
 
-bool gmr__arena_init(struct gmr__arena *arena);
 void gmr__arena_free(struct gmr__arena *arena);
-void *gmr__arena_alloc(struct gmr__arena *arena, size_t bytes); /* zeroed, 8-aligned */
+void *gmr__arena_alloc(struct gmr__arena *arena, size_t bytes);  /* zeroed, 8-aligned */
+void gmr__arena_reserve(struct gmr__arena *arena, size_t bytes); /* what is allocated next takes no page fault */
 
 struct gmr__green_entry *gmr__green_entry(const struct gmr__green *green, size_t index);
 void gmr__green_memory_init(struct gmr__green *green);
 void gmr__green_symbols_free(struct gmr__green *green);
+/* Of one that runs: registers and stack become those of the OS thread that carries it, if that is on its stack. */
+bool gmr__green_as_carried(const struct gmr__green *green, struct gmr__green_thread *thread);
 /* Copies the stacks of entries from green->pending on. */
 void gmr__green_copy_pending(struct gmr__green *green);
 /* Binary search over stacks; SIZE_MAX if none. */
