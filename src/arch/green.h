@@ -18,5 +18,6 @@ extern const unsigned gmr__arch_pthread_tid;
 
 /* Undoes glibc's PTR_MANGLE. */
 uint64_t gmr__arch_demangle(uint64_t value, uint64_t guard);
+uint64_t gmr__arch_mangle(uint64_t value, uint64_t guard);
 
 #endif

@@ -58,6 +58,11 @@ const bool gmr__arch_fp_mangled = false;
 const unsigned gmr__arch_result = 0; /* x0 */
 const unsigned gmr__arch_pthread_tid = 208;
 
+uint64_t gmr__arch_mangle(uint64_t value, uint64_t guard)
+{
+    return value ^ guard;
+}
+
 uint64_t gmr__arch_demangle(uint64_t value, uint64_t guard)
 {
     return value ^ guard;

@@ -49,6 +49,12 @@ const bool gmr__arch_fp_mangled = true;
 const unsigned gmr__arch_result = 0; /* rax */
 const unsigned gmr__arch_pthread_tid = 720;
 
+uint64_t gmr__arch_mangle(uint64_t value, uint64_t guard)
+{
+    value ^= guard;
+    return value << 17 | value >> 47;
+}
+
 uint64_t gmr__arch_demangle(uint64_t value, uint64_t guard)
 {
     return (value >> 17 | value << 47) ^ guard;

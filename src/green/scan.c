@@ -29,6 +29,8 @@
 #define NEAR_PAGES 64       /* an OS thread this near to where contexts were seen may be on one's stack */
 #define STACK_WORDS 16
 #define MAX_PAGES 4096
+#define MOST_RESERVED 2048u
+#define USUAL_COPY (16u << 10)
 
 static int find(struct gmr__green *green, void **state)
 {
@@ -39,18 +41,26 @@ static int find(struct gmr__green *green, void **state)
     gmr__addrmap_init(&scan->by_context, MAX_CANDIDATES);
     gmr__addrmap_init(&scan->pages, MAX_CANDIDATES);
     gmr__addrmap_init(&scan->owned, MAX_CANDIDATES);
+    gmr__addrmap_init(&scan->contexts, MAX_CANDIDATES);
     *state = scan;
     return gmr__scan_find_sites(scan) ? 1 : 0;
 }
 
+bool gmr__scan_add_ucontext(struct gmr__scan *scan, uint64_t context, uint8_t routine)
+{
+    if (gmr__addrmap_get(&scan->contexts, context, NULL))
+        return true;
+    if (!gmr__addrmap_put(&scan->contexts, context, 1) ||
+        !GMR__GROW_UP_TO(scan->candidates, scan->room, scan->count + 1, MAX_CANDIDATES))
+        return false;
+    scan->candidates[scan->count++] = (struct gmr__scan_candidate){context, routine};
+    return true;
+}
+
 static bool add_context(struct gmr__scan *scan, uint64_t context, uint64_t routine)
 {
-    if (scan->routines[routine - 1].form == GMR__SCAN_UCONTEXT) {
-        if (!GMR__GROW_UP_TO(scan->candidates, scan->room, scan->count + 1, MAX_CANDIDATES))
-            return false;
-        scan->candidates[scan->count++] = (struct gmr__scan_candidate){context, (uint8_t)(routine - 1)};
-        return true;
-    }
+    if (scan->routines[routine - 1].form == GMR__SCAN_UCONTEXT)
+        return gmr__scan_add_ucontext(scan, context, (uint8_t)(routine - 1));
     if (scan->context_low == 0 || context < scan->context_low)
         scan->context_low = context;
     if (context > scan->context_high)
@@ -67,6 +77,10 @@ static void see_sites(void *userdata, uint64_t address, const uint64_t *words, s
         if (words[i] - low <= span && gmr__addrmap_get(&scan->sites, words[i], &routine) &&
             !add_context(scan, address + i * 8 - scan->routines[routine - 1].pc_offset, routine))
             scan->cut = true;
+    if (scan->start_context)
+        gmr__scan_see_made(scan, address, words, count);
+    if (scan->jumps.sites.used > 0)
+        gmr__scan_see_jumps(scan, address, words, count);
 }
 
 /*
@@ -104,13 +118,16 @@ static int ahead(struct gmr__green *green, void *state)
         gmr__green_note(green, "memory could not be scanned to its end in time: green threads may be missing");
     if (whole && scan->by_context.used > 0 && scan->rounds < ROUNDS && gmr__now_ns() - began < SHORT_NS)
         return 1;
+    /* Their stacks are copied at the stop: room for the copies of about as many as there may be. */
+    size_t stacks = scan->owner_count + scan->count + scan->jumps.found.used;
+    gmr__green_reserve(green, (stacks < MOST_RESERVED ? stacks : MOST_RESERVED) * USUAL_COPY);
     if (scan->cut)
         gmr__green_note(green, "there are more traces of green threads than can be looked at");
     return 0;
 }
 
 /* Is the word at `address` in the part of an OS thread's stack that is not in use? */
-static bool in_dead_stack(struct gmr__green *green, uint64_t address)
+bool gmr__scan_in_dead_stack(struct gmr__green *green, uint64_t address)
 {
     size_t count;
     const struct gmr__thread *threads = gmr__green_stopped(green, &count);
@@ -205,8 +222,7 @@ static void check_contexts(struct gmr__scan *scan, const uint64_t *owners, const
         for (size_t r = 0; r < GMR__SCAN_ROUTINES; r++) {
             const struct gmr__scan_routine *routine = &scan->routines[r];
             uint64_t found;
-            if (routine->form == GMR__SCAN_UCONTEXT || routine->pc_offset == 0 ||
-                pieces[i].got < routine->pc_offset + 8)
+            if (routine->form > GMR__SCAN_CORO || routine->pc_offset == 0 || pieces[i].got < routine->pc_offset + 8)
                 continue;
             if (gmr__addrmap_get(&scan->sites, gmr__word(bytes[i], routine->pc_offset), &found) && found == r + 1) {
                 emit_pushed(scan, routine, contexts[i], owners[i], bytes[i]);
@@ -231,7 +247,7 @@ static void check_in_flight(struct gmr__scan *scan, const struct gmr__thread *th
         uint64_t context = contexts[i];
         if (context % 8 != 0 || !gmr__addrmap_get(&scan->pages, context >> 12, NULL) ||
             gmr__addrmap_get(done, context, NULL) || is_running(scan->green, context) ||
-            !gmr__scan_is_writable(scan->green, context) || in_dead_stack(scan->green, context) ||
+            !gmr__scan_is_writable(scan->green, context) || gmr__scan_in_dead_stack(scan->green, context) ||
             gmr__green_known(scan->green, context))
             continue;
         gmr__addrmap_put(done, context, 1);
@@ -246,13 +262,14 @@ static void check_threads(struct gmr__scan *scan, struct gmr__addrmap *done)
 {
     size_t count;
     const struct gmr__thread *threads = gmr__green_stopped(scan->green, &count);
-    for (size_t i = 0; i < count && scan->by_context.used > 0; i++) {
+    for (size_t i = 0; i < count && scan->pages.used > 0; i++) {
         const struct gmr__thread *thread = &threads[i];
         uint64_t sp = thread->regs.value[gmr__arch_sp];
         if (!(thread->regs.valid >> gmr__arch_sp & 1))
             continue;
         check_in_flight(scan, thread, done);
-        if (!is_on_foreign_stack(scan, thread, sp) || gmr__green_known(scan->green, sp))
+        if (!is_on_foreign_stack(scan, thread, sp) || gmr__green_known(scan->green, sp) ||
+            gmr__scan_is_late(scan, thread->tid))
             continue;
         struct gmr__green_thread running = {.kind = scan->kind,
                                             .address = sp,
@@ -274,7 +291,7 @@ static void check_words(struct gmr__scan *scan, const uint64_t *owners, const ui
         if (words[i] % 8 == 0 &&
             words[i] - scan->context_low + PAGE <= scan->context_high - scan->context_low + 2 * PAGE &&
             !gmr__addrmap_get(done, words[i], NULL) && gmr__scan_is_writable(scan->green, words[i]) &&
-            !in_dead_stack(scan->green, owners[i]) && !in_dead_stack(scan->green, words[i]) &&
+            !gmr__scan_in_dead_stack(scan->green, owners[i]) && !gmr__scan_in_dead_stack(scan->green, words[i]) &&
             !is_running(scan->green, words[i]) && !gmr__green_known(scan->green, words[i])) {
             gmr__addrmap_put(done, words[i], 1);
             contexts[left] = words[i];
@@ -347,6 +364,7 @@ static int collect(struct gmr__green *green, void *state)
     gmr__addrmap_init(&done, MAX_CANDIDATES);
     gmr__addrmap_init(&seen, MAX_PAGES * 2);
     gmr__scan_check_ucontexts(scan);
+    gmr__scan_check_jumps(scan);
     check_threads(scan, &done);
     check_pages(scan, &seen, &done);
     check_others(scan, &seen, &done);
@@ -354,6 +372,12 @@ static int collect(struct gmr__green *green, void *state)
         gmr__green_note(green, "the time for the stop was used up before all that was discovered was checked");
     gmr__addrmap_free(&done);
     gmr__addrmap_free(&seen);
+    return 0;
+}
+
+static int finish(struct gmr__green *green, void *state)
+{
+    gmr__scan_emit_late(state);
     return 0;
 }
 
@@ -366,6 +390,11 @@ static void release(void *state)
     gmr__addrmap_free(&scan->by_context);
     gmr__addrmap_free(&scan->pages);
     gmr__addrmap_free(&scan->owned);
+    gmr__addrmap_free(&scan->contexts);
+    gmr__addrmap_free(&scan->jumps.sites);
+    gmr__addrmap_free(&scan->jumps.leaves);
+    gmr__addrmap_free(&scan->jumps.found);
+    gmr__addrmap_free(&scan->jumps.stacks);
     free(scan->candidates);
     free(scan->owners);
     free(scan);
@@ -376,6 +405,7 @@ const struct gmr__green_source gmr__green_source_scan = {
     .find = find,
     .ahead = ahead,
     .collect = collect,
+    .finish = finish,
     .release = release,
     .together = true,
 };

@@ -5,18 +5,23 @@
  * that jumps through a slot holding its address, and calls through such a slot. A function that ends with a jump to one is one,
  * too. Only modules that name the routine are looked at. x86-64: on other machines nothing is found.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "green/peek.h"
 #include "green/scan.h"
+#include "sys/sys.h"
 
 #define MAX_TEXT ((uint64_t)256 << 20)
 #define MAX_NAMES ((uint64_t)16 << 20)
 #define MAX_SITES 65536
+#define MAX_JUMPS 1000000u
 #define MAX_FUNCTION 4096u
 #define MAX_TAIL_JUMPS 64
-#define MAX_DEPTH 4 /* functions that jump to functions that jump */
+#define MAX_MAKECONTEXT 1024
+#define SMALL_PAGES 16384u /* 64 MiB */
+#define MAX_DEPTH 4        /* functions that jump to functions that jump */
 
 static const struct gmr__scan_routine table[GMR__SCAN_ROUTINES] = {
     {.name = "jump_fcontext", .kind = "Boost.Context fiber", .form = GMR__SCAN_FCONTEXT},
@@ -24,6 +29,13 @@ static const struct gmr__scan_routine table[GMR__SCAN_ROUTINES] = {
     {.name = "coro_transfer", .kind = "libcoro coroutine", .form = GMR__SCAN_CORO},
     {.name = "coroutine_transfer", .kind = "Ruby fiber", .form = GMR__SCAN_CORO},
     {.name = "swapcontext", .kind = "ucontext", .form = GMR__SCAN_UCONTEXT},
+    {.name = "_setjmp", .form = GMR__SCAN_SETJMP},
+    {.name = "setjmp", .form = GMR__SCAN_SETJMP},
+    {.name = "__sigsetjmp", .form = GMR__SCAN_SETJMP},
+    {.name = "_longjmp", .form = GMR__SCAN_LONGJMP},
+    {.name = "longjmp", .form = GMR__SCAN_LONGJMP},
+    {.name = "siglongjmp", .form = GMR__SCAN_LONGJMP},
+    {.name = "__longjmp_chk", .form = GMR__SCAN_LONGJMP},
 };
 
 struct text {
@@ -33,7 +45,13 @@ struct text {
     uint64_t address;
     const unsigned char *code;
     size_t bytes;
+    bool jumps_known, jumps;
 };
+
+static bool is_jump(const struct gmr__scan_routine *routine)
+{
+    return routine->form == GMR__SCAN_SETJMP || routine->form == GMR__SCAN_LONGJMP;
+}
 
 /* How deep does it push? Told by how it begins; a routine that begins otherwise is one we don't understand. */
 static uint32_t pc_offset(struct gmr__scan *scan, const struct gmr__scan_routine *routine)
@@ -42,6 +60,8 @@ static uint32_t pc_offset(struct gmr__scan *scan, const struct gmr__scan_routine
     unsigned char code[16];
     if (routine->form == GMR__SCAN_UCONTEXT)
         return 168; /* uc_mcontext.gregs[REG_RIP] */
+    if (is_jump(routine))
+        return 56; /* JB_PC * 8 */
     if (gmr__green_read(scan->green, routine->address, code, sizeof(code)) != 0)
         return 0;
     const unsigned char *at = memcmp(code, "\xf3\x0f\x1e\xfa", 4) == 0 ? code + 4 : code;
@@ -90,6 +110,11 @@ static void find_stubs(struct text *text)
 
 static void add_site(struct gmr__scan *scan, uint64_t site, uint64_t routine)
 {
+    if (is_jump(&scan->routines[routine - 1])) {
+        if (scan->jumps.wanted)
+            gmr__scan_add_jump(scan, site, scan->routines[routine - 1].form);
+        return;
+    }
     if (!gmr__addrmap_put(&scan->sites, site, routine))
         return;
     if (scan->site_low == 0 || site < scan->site_low)
@@ -124,17 +149,29 @@ static size_t function_around(const struct text *text, size_t at)
     return best;
 }
 
+/* A jump through a slot is a stub of its own, unless there is a function in front of it without another such jump in between. */
+static bool is_behind_stub(const struct text *text, size_t function, size_t at)
+{
+    for (size_t i = function; i < at; i++)
+        if (text->code[i] == 0xff && text->code[i + 1] == 0x25)
+            return true;
+    return false;
+}
+
 /* Jumps out of a function to a routine: its stack is then as it was called, so its callers' return addresses are sites. */
 static bool find_tail_jumps(struct text *text)
 {
     bool found = false;
     uint64_t routine;
-    for (size_t i = 0, count = 0; i + 5 <= text->bytes && count < MAX_TAIL_JUMPS; i++) {
-        if (text->code[i] != 0xe9 || !gmr__addrmap_get(&text->targets, target_of(text, i, 5), &routine))
+    for (size_t i = 0, count = 0; i + 6 <= text->bytes && count < MAX_TAIL_JUMPS; i++) {
+        bool direct = text->code[i] == 0xe9 && gmr__addrmap_get(&text->targets, target_of(text, i, 5), &routine);
+        if (!direct && (text->code[i] != 0xff || text->code[i + 1] != 0x25 ||
+                        (routine = routine_through(text, target_of(text, i, 6))) == 0))
             continue;
         count++;
         size_t function = function_around(text, i);
-        if (function != SIZE_MAX && !gmr__addrmap_get(&text->targets, text->address + function, NULL))
+        if (function != SIZE_MAX && !gmr__addrmap_get(&text->targets, text->address + function, NULL) &&
+            (direct || !is_behind_stub(text, function, i)))
             found |= gmr__addrmap_put(&text->targets, text->address + function, routine);
     }
     return found;
@@ -165,10 +202,41 @@ static bool is_glibc(const char *path)
     return name && (strncmp(name, "/libc.so.6", 10) == 0 || strncmp(name, "/libc-2.", 8) == 0);
 }
 
-/* Does the module's first mapping, where its dynamic strings are, hold one of the names, or is one of the routines in it? */
-static bool is_concerned(const struct gmr__scan *scan, const struct gmr__map *first, uint64_t end)
+static bool has_name(const char *names, size_t bytes, const char *name)
 {
-    bool concerned = false;
+    return memmem(names, bytes, name, strlen(name) + 1) != NULL;
+}
+
+/* A search for jmp_bufs costs a pass over all memory; where only sigaltstack hints at stacks of the program's own it has to be a short one. */
+static bool is_small(struct gmr__green *green)
+{
+    char path[64], text[128];
+    unsigned long total, resident, shared;
+    snprintf(path, sizeof(path), "/proc/%d/statm", (int)gmr__green_snapshot(green)->pid);
+    return gmr__read_file(path, text, sizeof(text)) > 0 &&
+           sscanf(text, "%lu %lu %lu", &total, &resident, &shared) == 3 && resident - shared <= SMALL_PAGES;
+}
+
+/*
+ * setjmp alone is everywhere. With glibc's a stack of one's own is only entered after makecontext or in a handler on an alternate one (or by
+ * assembly, which then mostly switches, too).
+ */
+static bool jumps_between_stacks(struct gmr__green *green, const char *names, size_t bytes)
+{
+    if (!has_name(names, bytes, "_setjmp") && !has_name(names, bytes, "__sigsetjmp") &&
+        !has_name(names, bytes, "setjmp"))
+        return false;
+    return has_name(names, bytes, "makecontext") || (has_name(names, bytes, "sigaltstack") && is_small(green));
+}
+
+struct concern {
+    bool switches, jumps;
+};
+
+/* Does the module's first mapping, where its dynamic strings are, hold one of the names, or is one of the routines in it? */
+static struct concern concern_of(const struct gmr__scan *scan, const struct gmr__map *first, uint64_t end)
+{
+    struct concern concern = {0};
     uint64_t bytes = first->end - first->start < MAX_NAMES ? first->end - first->start : MAX_NAMES;
     char *names = malloc(bytes);
     struct gmr__green_piece piece = {.address = first->start, .to = names, .bytes = (uint32_t)bytes};
@@ -176,49 +244,101 @@ static bool is_concerned(const struct gmr__scan *scan, const struct gmr__map *fi
         gmr__green_read_many(scan->green, &piece, 1);
     for (size_t i = 0; i < GMR__SCAN_ROUTINES; i++) {
         const struct gmr__scan_routine *routine = &scan->routines[i];
-        if (routine->pc_offset == 0)
+        if (routine->pc_offset == 0 || is_jump(routine))
             continue;
-        concerned |= routine->address >= first->start && routine->address < end;
-        concerned |= names && memmem(names, piece.got, routine->name, strlen(routine->name) + 1) != NULL;
+        concern.switches |= routine->address >= first->start && routine->address < end;
+        concern.switches |= names && has_name(names, piece.got, routine->name);
     }
+    concern.jumps = names && jumps_between_stacks(scan->green, names, piece.got);
     free(names);
-    return concerned;
+    return concern;
+}
+
+static bool find_routines(struct text *text, bool jumps)
+{
+    struct gmr__scan *scan = text->scan;
+    bool any = false;
+    for (size_t i = 0; i < GMR__SCAN_ROUTINES; i++) {
+        struct gmr__scan_routine *routine = &scan->routines[i];
+        if (is_jump(routine) != jumps ||
+            gmr__green_symbol(scan->green, NULL, routine->name, &routine->address, NULL) != 0)
+            continue;
+        routine->pc_offset = pc_offset(scan, routine);
+        if (routine->pc_offset != 0)
+            any |= gmr__addrmap_put(&text->targets, routine->address, i + 1);
+        else
+            gmr__green_note(scan->green, "%s begins in a way that gmr does not know: its green threads are not found",
+                            routine->name);
+    }
+    return any;
+}
+
+/* makecontext loads its address; it begins with mov %rbx,%rsp, since makecontext has %rbx point to what is left of the stack. */
+static void find_start_context(struct gmr__scan *scan)
+{
+    unsigned char code[MAX_MAKECONTEXT], start[8];
+    uint64_t address;
+    if (gmr__green_symbol(scan->green, NULL, "makecontext", &address, NULL) != 0)
+        return;
+    struct gmr__green_piece piece = {.address = address, .to = code, .bytes = sizeof(code)};
+    gmr__green_read_many(scan->green, &piece, 1);
+    struct text text = {.address = address, .code = code, .bytes = piece.got};
+    for (size_t i = 0; i + 7 <= piece.got && scan->start_context == 0; i++) {
+        if ((code[i] & 0xfb) != 0x48 || code[i + 1] != 0x8d || (code[i + 2] & 0xc7) != 0x05)
+            continue;
+        uint64_t target = target_of(&text, i, 7);
+        if (gmr__green_is_code(scan->green, target) &&
+            gmr__green_read(scan->green, target, start, sizeof(start)) == 0 &&
+            memcmp(memcmp(start, "\xf3\x0f\x1e\xfa", 4) == 0 ? start + 4 : start, "\x48\x89\xdc", 3) == 0)
+            scan->start_context = target;
+    }
+}
+
+/* Code of one module: its mappings are snapshot->maps[first .. last]. */
+static void see_module(struct text *text, size_t first, size_t last)
+{
+    struct gmr__scan *scan = text->scan;
+    const struct gmr__map *maps = gmr__green_snapshot(scan->green)->maps;
+    struct concern concern = concern_of(scan, &maps[first], maps[last].end);
+    if (concern.jumps && !text->jumps_known) {
+        text->jumps_known = true;
+        text->jumps = gmr__green_pointer_guard(scan->green, &scan->jumps.guard) == 0 && find_routines(text, true);
+    }
+    scan->jumps.wanted = concern.jumps && text->jumps;
+    for (size_t k = first; k <= last && (concern.switches || scan->jumps.wanted); k++)
+        if (maps[k].exec && maps[k].read)
+            see_text(text, &maps[k]);
 }
 
 bool gmr__scan_find_sites(struct gmr__scan *scan)
 {
     const struct gmr__snapshot *snapshot = gmr__green_snapshot(scan->green);
     struct text text = {.scan = scan};
+    if (gmr__arch_pc != 16)
+        return false;
     memcpy(scan->routines, table, sizeof(table));
     gmr__addrmap_init(&scan->sites, MAX_SITES);
+    gmr__addrmap_init(&scan->jumps.sites, MAX_SITES);
+    gmr__addrmap_init(&scan->jumps.leaves, MAX_SITES);
+    gmr__addrmap_init(&scan->jumps.found, MAX_JUMPS);
+    gmr__addrmap_init(&scan->jumps.stacks, MAX_JUMPS);
     gmr__addrmap_init(&text.targets, MAX_SITES);
     gmr__peek_init(&text.peek, scan->green);
-    bool any = false;
-    for (size_t i = 0; i < GMR__SCAN_ROUTINES; i++) {
-        struct gmr__scan_routine *routine = &scan->routines[i];
-        if (gmr__green_symbol(scan->green, NULL, routine->name, &routine->address, NULL) != 0)
-            continue;
-        routine->pc_offset = pc_offset(scan, routine);
-        if (routine->pc_offset != 0)
-            any |= gmr__addrmap_put(&text.targets, routine->address, i + 1);
-        else
-            gmr__green_note(scan->green, "%s begins in a way that gmr does not know: its green threads are not found",
-                            routine->name);
-    }
-    for (size_t i = 0; any && i < snapshot->map_count && !gmr__green_out_of_time(scan->green); i++) {
+    find_routines(&text, false);
+    for (size_t i = 0; i < snapshot->map_count && !gmr__green_out_of_time(scan->green); i++) {
         const struct gmr__map *first = &snapshot->maps[i];
         if (first->offset != 0 || first->path[0] != '/')
             continue;
         size_t last = i;
         while (last + 1 < snapshot->map_count && strcmp(snapshot->maps[last + 1].path, first->path) == 0)
             last++;
-        if (!is_glibc(first->path) && is_concerned(scan, first, snapshot->maps[last].end))
-            for (size_t k = i; k <= last; k++)
-                if (snapshot->maps[k].exec && snapshot->maps[k].read)
-                    see_text(&text, &snapshot->maps[k]);
+        if (!is_glibc(first->path))
+            see_module(&text, i, last);
         i = last;
     }
     gmr__addrmap_free(&text.targets);
     gmr__peek_forget(&text.peek);
-    return scan->sites.used > 0;
+    if (scan->sites.used > 0 || scan->jumps.sites.used > 0)
+        find_start_context(scan);
+    return scan->sites.used > 0 || scan->jumps.sites.used > 0;
 }

@@ -135,18 +135,121 @@ sleep 10000;
           len(document["green_threads"]))
 
 
+def jumping(t, *arguments):
+    program = t.tmp / "coroutines"
+    result = subprocess.run(["gcc", "-O1", "-g", "-fno-optimize-sibling-calls", "-pthread", "-U_FORTIFY_SOURCE", HERE / "coroutines_jump.c", "-o", program],
+                            capture_output=True, text=True, timeout=240, check=False)
+    check(result.returncode == 0, result.stderr)
+    return start(t, program, *arguments)
+
+
+@suite.test
+def coroutines_that_switch_by_setjmp(t):
+    """Those that wait, however their stacks were entered; none that ended, no jmp_buf that is there for errors, nor a thread's."""
+    for way in ("makecontext", "sigaltstack"):
+        for count, turns in ((1000, 200000), (10, 0), (300, 7)):
+            process = jumping(t, count, turns, way)
+            stacks = whole_scan(t, process)
+            check(len(stacks) == count, f"{len(stacks)} coroutines of {count} after {turns} turns, {way}")
+            check({s.kind for s in stacks} == {"setjmp coroutine"})
+            process.stop()
+
+
+@suite.test
+def coroutines_that_switch_by_setjmp_have_their_stacks(t):
+    process = jumping(t, 200, 5000, "makecontext")
+    def whole():
+        document = t.report(process.pid, codes=(0, 1))
+        return document if document["report"]["status"] == "complete" else None
+    document = t.wait(whole, "a whole report")
+    check(len(document["green_threads"]) == 200, len(document["green_threads"]))
+    for thread in document["green_threads"]:
+        names = [frame.get("function") for frame in document["stacks"][thread["stack"]]["frames"]]
+        deep = names.count("descend")
+        check(names[0] in ("yield_here", "yield_below") and names[1:deep + 1] == ["descend"] * deep and deep <= 20, names)
+        check(names[deep + 1:deep + 3] == ["body", "enter"], names)
+
+
+@suite.test
+def a_program_that_catches_errors_by_setjmp_has_no_coroutines(t):
+    (t.tmp / "catch.c").write_text("""
+#include <setjmp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <unistd.h>
+static jmp_buf error;
+int main(void)
+{
+    static char alternate[65536];
+    stack_t stack = {.ss_sp = alternate, .ss_size = sizeof(alternate)};
+    sigaltstack(&stack, NULL);
+    if (setjmp(error) == 0)
+        longjmp(error, 1);
+    puts("ready");
+    fflush(stdout);
+    for (;;)
+        pause();
+}
+""")
+    result = subprocess.run(["gcc", "-O1", t.tmp / "catch.c", "-o", t.tmp / "catch"], capture_output=True, text=True, timeout=240, check=False)
+    check(result.returncode == 0, result.stderr)
+    stacks, notes = run(t, start(t, t.tmp / "catch").pid, "scan")
+    check(not stacks and not notes, stacks, notes)
+
+
+@suite.test
+def a_function_that_jumps_to_swapcontext_is_one(t):
+    """Through a slot, without the procedure linkage table; and one that never switched since it was made runs."""
+    (t.tmp / "tail.c").write_text("""
+#include <stdio.h>
+#include <stdlib.h>
+#include <ucontext.h>
+#include <unistd.h>
+static ucontext_t home, *all[50];
+static int current;
+__attribute__((noinline)) static int go(ucontext_t *to, ucontext_t *from) { return swapcontext(from, to); }
+static void waits(void) { for (;;) { go(&home, all[current]); __asm__ volatile("" ::: "memory"); } }
+static void runs(void) { puts("ready"); fflush(stdout); for (;;) pause(); }
+static ucontext_t *make(void (*entry)(void))
+{
+    ucontext_t *context = calloc(1, sizeof(*context));
+    getcontext(context);
+    context->uc_stack.ss_sp = malloc(16384);
+    context->uc_stack.ss_size = 16384;
+    makecontext(context, entry, 0);
+    return context;
+}
+int main(void)
+{
+    for (current = 0; current < 50; current++) {
+        all[current] = make(waits);
+        go(all[current], &home);
+    }
+    go(make(runs), &home);
+    return 1;
+}
+""")
+    result = subprocess.run(["gcc", "-O2", "-g", "-fno-plt", t.tmp / "tail.c", "-o", t.tmp / "tail"], capture_output=True, text=True, timeout=240,
+                            check=False)
+    check(result.returncode == 0, result.stderr)
+    stacks = whole_scan(t, start(t, t.tmp / "tail"))
+    running = [s for s in stacks if s.fields["state"] == "2"]
+    check(len(stacks) == 51 and len(running) == 1, len(stacks), len(running))
+
+
 @suite.test
 def ucontexts(t):
-    """Those that wait: none that returned, nor one that was on a stack before its present owner. (One that runs since it was made never switched.)"""
+    """Those that wait, and the one that runs since it was made: none that returned, nor one that was on a stack before its present owner."""
     process = t.spawn([BUILD / "tests/green/target_context"])
     t.wait(lambda: "ready" in process.stdout_text(), "the program to be ready", alive=process)
     document = t.valid_json(t.gmr("report", process.pid, "--format", "json", "--sections", "green_threads,threads").stdout)
     seen = []
     for thread in document["green_threads"]:
-        check(thread["discovered"] is True and thread["kind"] == "ucontext" and thread["state"] == "suspended", thread)
+        check(thread["discovered"] is True and thread["kind"] in ("ucontext", "setjmp coroutine"), thread)
         names = [frame.get("function") for frame in document["stacks"][thread["stack"]]["frames"]]
-        seen.append(next((f"{name} {names.count('descend')}" for name in ("waits", "nine", "returns") if name in names), names))
-    check(sorted(seen) == ["nine 2", "waits 2", "waits 4", "waits 6"], seen)
+        seen.append(next((f"{name} {names.count('descend')}" for name in ("waits", "nine", "returns", "spins", "jumps") if name in names), names))
+        check((thread["state"] == "running") == (seen[-1] == "spins 0") and (thread["kind"] == "ucontext") == (seen[-1] != "jumps 0"), thread, names)
+    check(sorted(seen) == ["jumps 0", "nine 2", "spins 0", "waits 2", "waits 4", "waits 6"], seen)
 
 
 @suite.test
