@@ -9,12 +9,7 @@
 #include <string.h>
 
 #include "capture/core_internal.h"
-
-static int by_address(const void *a, const void *b)
-{
-    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-    return x < y ? -1 : x > y;
-}
+#include "sys/word.h"
 
 /* The path with " (deleted)" cut off, or the executable that the user named in its stead. */
 static const char *path_of(struct gmr__snapshot *s, const char *path, bool *deleted)
@@ -104,7 +99,7 @@ int gmr__core_build_maps(struct gmr__core *core, const struct gmr__core_notes *n
         edges[count++] = notes->files[i].start;
         edges[count++] = notes->files[i].end;
     }
-    qsort(edges, count, sizeof(*edges), by_address);
+    qsort(edges, count, sizeof(*edges), gmr__compare_words);
     size_t segment = 0, file = 0;
     for (size_t i = 0; i + 1 < count; i++) {
         uint64_t start = edges[i], end = edges[i + 1];

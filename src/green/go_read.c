@@ -17,12 +17,6 @@
 #define MAX_REGION (64u << 10)
 #define PIECES 256
 
-static int by_address(const void *left, const void *right)
-{
-    uint64_t a = *(const uint64_t *)left, b = *(const uint64_t *)right;
-    return a < b ? -1 : a > b;
-}
-
 /* Room for `more`; while the target runs it may be made, with as much again for what will be added until it stands. */
 static size_t make_room(struct gmr__go *go, size_t more, bool stopped)
 {
@@ -77,7 +71,7 @@ bool gmr__go_list(struct gmr__go *go, bool stopped)
         return false;
     }
     go->listed += count;
-    qsort(addresses, count, sizeof(*addresses), by_address);
+    qsort(addresses, count, sizeof(*addresses), gmr__compare_words);
     for (size_t i = 0; i < count; i++)
         if (addresses[i] != 0 && addresses[i] % 8 == 0 && (i == 0 || addresses[i] != addresses[i - 1]))
             append(go, addresses[i], first);

@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sys/word.h"
+
 #define PAGE 4096u
 #define PAGES 16u /* of a large chunk */
 #define AT_ONCE 1024
@@ -75,12 +77,6 @@ static void fill(struct gmr__peek *peek, struct chunk *chunk, uint64_t address)
             chunk->readable |= (uint16_t)(1u << (got + i));
 }
 
-static int by_address(const void *a, const void *b)
-{
-    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-    return x < y ? -1 : x > y;
-}
-
 void gmr__peek_expire(struct gmr__peek *peek)
 {
     free(peek->sorted);
@@ -94,7 +90,7 @@ void gmr__peek_expire(struct gmr__peek *peek)
             peek->sorted[peek->sorted_count++] = peek->chunks.keys[i];
     }
     if (peek->sorted_count > 1)
-        qsort(peek->sorted, peek->sorted_count, sizeof(*peek->sorted), by_address);
+        qsort(peek->sorted, peek->sorted_count, sizeof(*peek->sorted), gmr__compare_words);
     peek->last = NULL;
 }
 
