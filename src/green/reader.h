@@ -100,7 +100,8 @@ const struct gmr__shape *gmr__reader_shape(struct gmr__green *green, struct gmr_
                                            const struct gmr__record *record, struct gmr__copied *copied);
 /* reader_copy.c: contexts, stacks, details of the records that `wanted` picks. */
 void gmr__reader_copy_ahead(struct gmr__green *green, struct gmr__reader *reader);
-void gmr__reader_copy_late(struct gmr__green *green, struct gmr__reader *reader); /* what was not reached; runs again */
+/* False: there is no memory to copy to. */
+bool gmr__reader_copy_late(struct gmr__green *green, struct gmr__reader *reader); /* what was not reached; runs again */
 void gmr__reader_copy_stopped(struct gmr__green *green, struct gmr__reader *reader);
 /* One thing that is like a record, as part of a batch; record NULL: what has gathered is copied now. */
 void gmr__reader_copy_one(struct gmr__green *green, struct gmr__reader *reader, const struct gmr__record *record,

@@ -275,14 +275,15 @@ static struct gmr__copy_batch *batch_memory(struct gmr__green *green, struct gmr
     return reader->batch;
 }
 
-void gmr__reader_copy_late(struct gmr__green *green, struct gmr__reader *reader)
+bool gmr__reader_copy_late(struct gmr__green *green, struct gmr__reader *reader)
 {
     struct gmr__copy_batch *batch = batch_memory(green, reader);
     if (!batch)
-        return;
+        return false;
     copy_pass(green, reader, batch, GMR__RECORD_CHANGED);
     if (!gmr__green_out_of_time(green))
         copy_pass(green, reader, batch, GMR__RECORD_UNSURE);
+    return true;
 }
 
 void gmr__reader_copy_one(struct gmr__green *green, struct gmr__reader *reader, const struct gmr__record *record,
@@ -340,11 +341,6 @@ void gmr__reader_copy_ahead(struct gmr__green *green, struct gmr__reader *reader
 
 void gmr__reader_copy_stopped(struct gmr__green *green, struct gmr__reader *reader)
 {
-    struct gmr__copy_batch *batch = batch_memory(green, reader);
-    if (!batch)
-        return;
-    copy_pass(green, reader, batch, GMR__RECORD_CHANGED);
-    if (!gmr__green_out_of_time(green))
-        copy_pass(green, reader, batch, GMR__RECORD_UNSURE);
-    gmr__reader_copy_flying(green, reader);
+    if (gmr__reader_copy_late(green, reader))
+        gmr__reader_copy_flying(green, reader);
 }
