@@ -91,17 +91,6 @@ static void hand_over(struct gmr__tracer *tracer, size_t done)
     copies->used = 0;
 }
 
-static void populate_half(struct gmr__copies *copies)
-{
-    size_t *present = &copies->present[copies->which];
-    if (copies->used + GMR__POPULATE_BYTES / 2 <= *present || *present == copies->half_bytes)
-        return;
-    size_t bytes = copies->half_bytes - *present;
-    bytes = bytes < GMR__POPULATE_BYTES ? bytes : GMR__POPULATE_BYTES;
-    gmr__populate(half(copies) + *present, bytes);
-    *present += bytes;
-}
-
 void gmr__copies_ahead(struct gmr__tracer *tracer, size_t done)
 {
     struct gmr__copies *copies = &tracer->copies;
@@ -109,7 +98,8 @@ void gmr__copies_ahead(struct gmr__tracer *tracer, size_t done)
     if (copies->area && copies->half_bytes - copies->used < least)
         hand_over(tracer, done);
     if (copies->area)
-        populate_half(copies);
+        gmr__populate_ahead(half(copies), copies->half_bytes, copies->used, &copies->present[copies->which],
+                            GMR__POPULATE_BYTES);
     else
         gmr__snapshot_populate(tracer->snapshot, GMR__POPULATE_BYTES);
 }

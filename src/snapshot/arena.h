@@ -17,9 +17,11 @@ void gmr__snapshot_claim(struct gmr__snapshot *snapshot, size_t bytes, size_t to
 bool gmr__snapshot_grow(struct gmr__snapshot *snapshot, void *list, size_t element_bytes, size_t *cap, size_t want);
 
 #define GMR__POPULATE_BYTES ((size_t)256 << 10)
-/* Makes pages present, so that a copy made while a thread is stopped takes no page fault: these, or the arena's next, of which so
- * many bytes are soon needed. */
+/* Makes pages present, so that a copy made while a thread is stopped takes no page fault. */
 void gmr__populate(void *place, size_t bytes);
+/* The next `bytes` of an area that is filled from its start, once less than half of that is left. *present: how far it has been done. */
+void gmr__populate_ahead(void *area, size_t area_bytes, size_t used, size_t *present, size_t bytes);
+/* Likewise, of the arena. */
 void gmr__snapshot_populate(struct gmr__snapshot *snapshot, size_t bytes);
 
 /* From now on `other`, whose arena a second process filled, lives as long as snapshot, and is freed with it. */

@@ -92,18 +92,23 @@ void gmr__populate(void *place, size_t bytes)
 #endif
 }
 
+void gmr__populate_ahead(void *area, size_t area_bytes, size_t used, size_t *present, size_t bytes)
+{
+    if (used + bytes / 2 <= *present || *present == area_bytes)
+        return;
+    size_t from = used & ~(size_t)(PAGE_BYTES - 1);
+    if (from < *present)
+        from = *present;
+    if (bytes > area_bytes - from)
+        bytes = area_bytes - from;
+    gmr__populate((char *)area + from, bytes);
+    *present = from + bytes;
+}
+
 void gmr__snapshot_populate(struct gmr__snapshot *snapshot, size_t bytes)
 {
     struct arena *arena = arena_of(snapshot);
-    if (arena->used + bytes / 2 <= arena->populated)
-        return;
-    size_t from = arena->used & ~(size_t)(PAGE_BYTES - 1);
-    if (from < arena->populated)
-        from = arena->populated;
-    if (bytes > arena->mapped - from)
-        return;
-    gmr__populate((char *)arena + from, bytes);
-    arena->populated = from + bytes;
+    gmr__populate_ahead(arena, arena->mapped, arena->used, &arena->populated, bytes);
 }
 
 void gmr__snapshot_adopt(struct gmr__snapshot *snapshot, struct gmr__snapshot *other)
