@@ -42,6 +42,13 @@ class Tally:
     def finding(self, what, where):
         self.findings.setdefault(what, []).append(where)
 
+    def judged(self, t, target, kind, where):
+        """As add; and the target must be as it was."""
+        self.add(kind, where)
+        problem = target.problem(t.wait)
+        if problem:
+            self.finding(problem, where)
+
     def close(self):
         total = sum(self.counts.values())
         print(f"# {self.name}: {total} failures made up: " + ", ".join(f"{count} {kind}" for kind, count in self.counts.items()), flush=True)

@@ -260,10 +260,7 @@ def each_system_call_of_gmr_report(t):
                 where = (f"{call} #{n}{rest}", errno.errorcode[error])
                 if call == "-":
                     continue
-                tally.add(judge_command(t, tally, done, baseline, where), where)
-                problem = target.problem(t.wait)
-                if problem:
-                    tally.finding(problem, where)
+                tally.judged(t, target, judge_command(t, tally, done, baseline, where), where)
     tally.close()
 
 
@@ -306,10 +303,7 @@ def each_system_call_of_the_capture_hangs(t):
     for n in list(numbers(total))[:: 10 if len(numbers(total)) > 100 else 1]:
         done = run([*inject, n, 0, *command])
         where = (f"{log.read_text().split()[1]} #{n}", "hangs")
-        tally.add(judge_command(t, tally, done, baseline, where), where)
-        problem = target.problem(t.wait)
-        if problem:
-            tally.finding(problem, where)
+        tally.judged(t, target, judge_command(t, tally, done, baseline, where), where)
     tally.close()
 
 
@@ -343,10 +337,7 @@ def each_system_call_of_the_inspector(t):
             where = (f"{call} #{n}", errno.errorcode[error])
             if call == "-":
                 continue
-            tally.add(outcome(t, tally, result, text, baseline, where), where)
-            problem = target.problem(t.wait)
-            if problem:
-                tally.finding(problem, where)
+            tally.judged(t, target, outcome(t, tally, result, text, baseline, where), where)
     tally.close()
 
 
@@ -368,10 +359,7 @@ def each_allocation_of_gmr_report(t):
         for rest in ("", "+"):
             for n in numbers(total, len(rest)):
                 where = (f"#{n}{rest}", *options)
-                tally.add(judge_command(t, tally, attempt(f"{n}{rest}", *options), baseline, where), where)
-                problem = target.problem(t.wait)
-                if problem:
-                    tally.finding(problem, where)
+                tally.judged(t, target, judge_command(t, tally, attempt(f"{n}{rest}", *options), baseline, where), where)
     tally.close()
 
 
