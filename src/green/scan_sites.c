@@ -195,11 +195,16 @@ static void see_text(struct text *text, const struct gmr__map *map)
     free(code);
 }
 
+static bool is_called(const char *path, const char *start)
+{
+    const char *name = strrchr(path, '/');
+    return name && strncmp(name + 1, start, strlen(start)) == 0;
+}
+
 /* glibc names swapcontext and calls none of the routines: two megabytes of text that every program has. */
 static bool is_glibc(const char *path)
 {
-    const char *name = strrchr(path, '/');
-    return name && (strncmp(name, "/libc.so.6", 10) == 0 || strncmp(name, "/libc-2.", 8) == 0);
+    return is_called(path, "libc.so.6") || is_called(path, "libc-2.");
 }
 
 static bool has_name(const char *names, size_t bytes, const char *name)
@@ -249,7 +254,9 @@ static struct concern concern_of(const struct gmr__scan *scan, const struct gmr_
         concern.switches |= routine->address >= first->start && routine->address < end;
         concern.switches |= names && has_name(names, piece.got, routine->name);
     }
-    concern.jumps = names && jumps_between_stacks(scan->green, names, piece.got);
+    /* OpenSSL has coroutines for engines that hardly anybody uses, and every server has OpenSSL. */
+    concern.jumps =
+        names && !is_called(first->path, "libcrypto.so") && jumps_between_stacks(scan->green, names, piece.got);
     free(names);
     return concern;
 }
