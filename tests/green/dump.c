@@ -1,7 +1,7 @@
 /*
  * tests/green/dump.c - captures a process with its green threads and prints them, a line each, with what it took.
  *
- * For tests and measurements of green/ without the report around it: `dump PID [repeat] [--quiet]`. Line: kind, id, name, state, wait reason,
+ * For tests and measurements of green/ without the report around it: `dump PID [repeat] [quiet | budget=NS]`. Line: kind, id, name, state, wait reason,
  * carrier, "~" if approximate, functions from the innermost outwards, problem.
  */
 #include <stdio.h>
@@ -37,12 +37,13 @@ static void print_thread(const struct gmr__green_thread *t, struct gmr__unwinder
     printf(" end=%s problem=%s\n", stack && stack->end ? stack->end : "-", t->problem ? t->problem : "-");
 }
 
-static int dump(pid_t pid, bool quiet)
+static int dump(pid_t pid, bool quiet, uint64_t budget_ns)
 {
     struct gmr__snapshot *snapshot = NULL;
     struct gmr__capture_options options = {0};
     uint64_t start = gmr__now_ns();
-    struct gmr__green_attach *attach = gmr__green_attach(&options, NULL);
+    struct gmr__green_attach *attach =
+        gmr__green_attach(&options, &(struct gmr__green_options){.stop_budget_ns = budget_ns});
     int error = gmr__capture_ptrace(pid, &options, &snapshot);
     uint64_t captured = gmr__now_ns();
     struct gmr__green *green = gmr__green_take(attach, snapshot);
@@ -83,8 +84,9 @@ static int dump(pid_t pid, bool quiet)
 int main(int argc, char **argv)
 {
     int repeat = argc > 2 ? atoi(argv[2]) : 1, status = 0;
-    bool quiet = argc > 3;
+    bool limited = argc > 3 && strncmp(argv[3], "budget=", 7) == 0, quiet = argc > 3 && !limited;
+    uint64_t budget_ns = limited ? strtoull(argv[3] + 7, NULL, 10) : 0;
     for (int i = 0; i < repeat && !status; i++)
-        status = argc > 1 ? dump((pid_t)atoi(argv[1]), quiet) : 2;
+        status = argc > 1 ? dump((pid_t)atoi(argv[1]), quiet, budget_ns) : 2;
     return status;
 }

@@ -2,6 +2,7 @@
 """Registries that lie: a report comes, says what it could not believe, and the program goes on."""
 import os
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -98,6 +99,34 @@ def records_full_of_noise(t):
 @suite.test
 def lists_that_are_not_there(t):
     tell(t, "lists", None)
+
+
+def with_budget(t, nanoseconds, *argv):
+    """What a stop of that length makes of a program's green threads: how many there are, how many are marked, what is said."""
+    process = t.spawn([BUILD / "tests" / "green" / argv[0], *map(str, argv[1:])])
+    t.wait(lambda: "ready" in process.stdout_text(), "the target to be ready", alive=process)
+    result = subprocess.run([t.build("tests/green/green_dump"), str(process.pid), "1", f"budget={nanoseconds}"], capture_output=True, text=True,
+                            timeout=120, check=False)
+    check(result.returncode == 0, result.stderr)
+    *lines, last = result.stdout.splitlines()
+    return lines, [line for line in lines if " ~" in line], last
+
+
+@suite.test
+def what_did_not_fit_into_the_stop_is_marked(t):
+    """Nearly no time: all is there, as it was copied ahead, and each that could have changed since says so; the notes count them."""
+    lines, marked, last = with_budget(t, 1, "target_many", 5000, 5, 10, "spin")
+    said = re.search(r"(\d+) green threads were copied while they could run", last)
+    check(len(lines) == 5000 and said and len(marked) == int(said[1]), len(lines), len(marked), last)
+    check(4000 < len(marked) < 5000 and "used up" in last, len(marked), last)
+    lines, marked, last = with_budget(t, 60 * 10**9, "target_many", 5000, 5, 10, "spin")
+    check(len(lines) == 5000 and not marked and "used up" not in last, len(marked), last)
+
+
+@suite.test
+def what_was_discovered_and_not_checked_is_said(t):
+    _, _, last = with_budget(t, 1, "target_context")
+    check("the time for the stop was used up before all that was discovered was checked" in last, last)
 
 
 @suite.test

@@ -284,9 +284,11 @@ def a_program_that_calls_no_switch_routine_is_not_scanned(t):
 @suite.test
 def memory_that_lies_does_no_harm(t):
     process = start(t, build(t, "fibers.cpp", "-lboost_context"), 200, 5000)
+    other = jumping(t, 200, 5000, "makecontext")
     for seed in range(1, 21):
         run(t, process.pid, "scan", 2 + seed, seed)
-    check(process.alive())
+        run(t, other.pid, "scan", 2 + seed, seed)
+    check(process.alive() and other.alive())
 
 
 suite.main()
