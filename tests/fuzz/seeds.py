@@ -206,6 +206,38 @@ def green():
             for program in (0, 1) for skip in (0, 40, 400)}
 
 
+def qemu():
+    """A leader, one that runs and was entered by it, one that waits, a spare, one on a queue; one that changes before the stop; a circle of callers."""
+    heap, code, stacks, every, bytes_ = 0x10000, 0x400000, 0x7F0000000000, 0x20000, 0x10000
+    mangle = lambda value: (value << 17 | value >> 47) & (1 << 64) - 1
+
+    def coroutine(number, caller=0, scheduled=0, own=True):
+        stack = stacks + number * every - 4096
+        words = [0] * 21
+        words[0], words[1], words[2], words[6] = code + 16, heap, caller, scheduled
+        words[11], words[12] = (stack, bytes_ + 4096) if own else (0, 0)
+        words[13:21] = [1, mangle(stack + 0x9000), 2, 3, 4, 5, mangle(stack + 0x8000), mangle(code + 32)]
+        return struct.pack("<21Q", *words)
+
+    at = lambda number: heap + 8 + number * 168
+    memory = bytes(8) + coroutine(7, own=False) + coroutine(0, caller=at(0)) + coroutine(1) + coroutine(2, scheduled=at(5)) + coroutine(3, caller=at(4))
+    memory += b"aio_co_schedule\0qemu_co_sleep_ns\0" + bytes(95)
+    tops = lambda *sites: bytes(8 * (16 - len(sites))) + struct.pack(f"<{len(sites)}Q", *sites)
+    change = lambda where, value: struct.pack("<HQ", where, value)
+    return {"all": b"\0" + memory + tops(code + 8), "spare": b"\0" + memory + tops(code + 8, 1, 2),
+            "changes": b"\2" + change(8 + 168 + 88, 0) + change(8 + 2 * 168 + 16, at(2)) + memory + tops(code + 24),
+            "border": b"\0" + b"\x0c" + memory[1:] + tops()}
+
+
+def snapshot():
+    do = lambda what, *numbers: bytes([what]) + struct.pack(f"<{len(numbers)}H", *numbers)
+    reads = b"".join(do(3, at, 100, at + 40, 200) for at in range(0, 4000, 300))
+    return {"allocates": do(0, 100) + do(1, 5000, 17) + do(0, 5000) + do(5) + do(0, 65535) + do(1, 9, 9) + do(6, 60000) + do(0, 1),
+            "segments": do(2, 3, 0, 300, 200, 300, 100, 50, 3000, 511) + reads + do(2, 0, 150, 300) + reads,
+            "live": do(2, 1, 3000, 100, 3500, 10) + do(3, 3060, 30, 2990, 500) + do(3, 0, 0, 3072, 511) + do(3, 0, 0, 3900, 300),
+            "maps": do(4, 500, 3, 100, 200, 0, 300, 50, 50) + do(4, 0, 0) + do(4, 301, 16, *([7, 9] * 16))}
+
+
 def symbolize():
     """Frames all over fuzz_small, by a list of modules and each for itself; `~` is its build id."""
     base = 0x5500000000
@@ -230,7 +262,8 @@ def names():
 def main():
     to = pathlib.Path(sys.argv[1])
     for name, make in (("wire", wire), ("arena", arena), ("stored", stored), ("ini", ini), ("socket", socket), ("proc", proc), ("core", core), ("elf", elf),
-                       ("text", texts), ("cache", cache), ("go", go), ("goroutines", goroutines), ("green", green), ("symbolize", symbolize), ("names", names)):
+                       ("text", texts), ("cache", cache), ("go", go), ("goroutines", goroutines), ("green", green), ("symbolize", symbolize), ("names", names),
+                       ("qemu", qemu), ("snapshot", snapshot)):
         folder = to / name
         folder.mkdir(parents=True, exist_ok=True)
         for seed, data in make().items():
