@@ -1,8 +1,8 @@
 /*
  * green/go_layout.c - where Go's releases keep what of a goroutine, on x86-64.
  *
- * Inspector only; plain data. Source: Go's src/runtime/runtime2.go and symtab.go. The rows of 1.19, 1.21 to 1.24, 1.26 and 1.27 were compared with
- * the debug information of programs built by these (tools/check-go); 1.18, 1.20 and 1.25 are read off the source. What a row leaves out is
+ * Inspector only; plain data. Source: Go's src/runtime/runtime2.go and symtab.go. The rows of 1.19 and 1.21 to 1.27 were compared with
+ * the debug information of programs built by these (tools/check-go); 1.18 and 1.20 are read off the source. What a row leaves out is
  * not known for that release, and done without.
  */
 #include "green/go.h"
@@ -18,8 +18,7 @@
 /* gobuf.ret is gone */
 #define ROW_FROM_125                                                                                         \
     .m = 48, .sched_sp = 56, .sched_pc = 64, .syscall_sp = 104, .syscall_pc = 112, .status = 144, .id = 152, \
-    .wait_since = 168, .wait_reason = 176, .ran = 191, .created_at = 288, .start = 304, .m_procid = 64,      \
-    .m_signal_g = 72, .module_text = 176
+    .wait_since = 168, .wait_reason = 176, .ran = 191, .m_procid = 64, .m_signal_g = 72, .module_text = 176
 
 static const struct gmr__go_layout layouts[] = {
     [18] = {ROW_UNTIL_122, .module_functions = 304},
@@ -32,9 +31,9 @@ static const struct gmr__go_layout layouts[] = {
             .module_functions = 320},
     [23] = {ROW_FROM_123, .m_vdso_sp = 856, .m_vdso_pc = 864},
     [24] = {ROW_FROM_123, .m_vdso_sp = 880, .m_vdso_pc = 888},
-    [25] = {ROW_FROM_125, .module_functions = 320},
-    [26] = {ROW_FROM_125, .m_vdso_sp = 896, .m_vdso_pc = 904, .module_functions = 320},
-    [27] = {ROW_FROM_125, .m_vdso_sp = 896, .m_vdso_pc = 904, .module_functions = 344},
+    [25] = {ROW_FROM_125, .created_at = 280, .start = 296, .m_vdso_sp = 896, .m_vdso_pc = 904, .module_functions = 320},
+    [26] = {ROW_FROM_125, .created_at = 288, .start = 304, .m_vdso_sp = 896, .m_vdso_pc = 904, .module_functions = 320},
+    [27] = {ROW_FROM_125, .created_at = 288, .start = 304, .m_vdso_sp = 896, .m_vdso_pc = 904, .module_functions = 344},
 };
 
 bool gmr__go_layout(int minor, struct gmr__go_layout *layout)
