@@ -25,9 +25,13 @@ struct gmr__crash {
 };
 extern struct gmr__crash gmr__crash;
 
-/* crash.c: any thread of the program, during setup and shutdown. 0 or -errno. */
-int gmr__crash_arm(void);
+/* crash_guard_as.c: any thread of the program, during setup and shutdown. False: errno says why not. */
+bool gmr__crash_arm(void);
 void gmr__crash_disarm(void);
+/* While no crash report is armed, a generator that crashes is caught by handlers that stand only as long as it runs. Runner threads. */
+void gmr__crash_guard_begin(void);
+void gmr__crash_guard_end(void);
+void gmr__crash_guard_forget(void); /* in the child of a fork, which has no runners yet */
 /* crash_stack.c: a stack for signal handlers on the calling thread, unless it has one; needed where its own has overflowed. Leaves errno
  * alone. 0 or -errno. */
 int gmr__crash_stack(void);
@@ -36,10 +40,6 @@ int gmr__crash_stack(void);
 void gmr__crash_handler(int signal, siginfo_t *info, void *context);
 /* What the program's action was before ours. */
 extern struct sigaction gmr__crash_former[65];
-/* While no crash report is armed, a generator that crashes is caught by handlers that stand only as long as it runs. Runner threads. */
-void gmr__crash_guard_begin(void);
-void gmr__crash_guard_end(void);
-void gmr__crash_guard_forget(void); /* in the child of a fork, which has no runners yet */
 
 /* crash_section_as.c: the reporter. Writes the section "crash". */
 struct gmr_writer;

@@ -1,7 +1,7 @@
 /*
  * report/crash_stack.c - the alternative stacks of threads, on which a crash is handled when a thread's own stack has overflowed.
  *
- * Each thread for itself, at its start or at setup; uses libc. Called by crash.c (the thread that sets up), runner.c, the program (gmr_crash_stack) and
+ * Each thread for itself, at its start or at setup; uses libc. Called by trigger/setup.c, runner.c, the program (gmr_crash_stack) and
  * trigger/preload_threads.c (every thread of an unmodified program). A thread that has an alternative stack of its own keeps it. The memory
  * lasts as long as the thread: it goes by the last round of thread-specific destructors, and only if it is still ours to give back.
  */

@@ -81,3 +81,23 @@ const char *gmr__errno_text(int error, char place[32])
     gmr__buf_int(&buf, error);
     return place;
 }
+
+void gmr__setup_problem(const char *text, const char *detail, int error)
+{
+    char place[32];
+    struct gmr__buf buf = {
+        .text = gmr__rt.message, .cap = sizeof(gmr__rt.message), .used = gmr__strlen(gmr__rt.message)};
+    if (buf.used)
+        gmr__buf_char(&buf, ' ');
+    gmr__buf_str(&buf, text);
+    if (detail && detail[0]) {
+        gmr__buf_str(&buf, " (");
+        gmr__buf_str(&buf, detail);
+        gmr__buf_char(&buf, ')');
+    }
+    if (error) {
+        gmr__buf_str(&buf, ": ");
+        gmr__buf_str(&buf, gmr__errno_text(error, place));
+    }
+    gmr__buf_char(&buf, '.');
+}

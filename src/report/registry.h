@@ -65,7 +65,7 @@ struct gmr__job {
     size_t strings_cap, strings_used;
 };
 
-/* runner.c, called by the reporter; async-signal-safe. */
+/* runner_as.c, called by the reporter; async-signal-safe. */
 struct gmr__runner;
 enum gmr__job_outcome {
     GMR__JOB_DONE = 0,
@@ -85,7 +85,7 @@ void gmr__runner_log(int priority, const char *text, uint64_t deadline_ns);
 /* The job has been read: its arena is given back, at once or (of an abandoned job) when its runner comes home. */
 void gmr__runner_release(struct gmr__job *job);
 
-/* Any thread: starts the first runner. Blocks all signals in it. 0 or -errno. */
+/* runner.c. Any thread: starts the first runner. Blocks all signals in it. 0 or -errno. */
 int gmr__runner_start(void);
 /* In the child of a fork: the parent's runners are not here. */
 void gmr__runner_forget(void);

@@ -2,7 +2,7 @@
  * report/runtime.h - what the files of libgmr share about the one runtime of a process.
  *
  * The target's half only. Who runs what:
- *   - any thread of the program: the public functions (trigger/setup.c, report/registry.c, report/call.c) and the signal handler;
+ *   - any thread of the program: the public functions (trigger/setup.c, report/registry.c, trigger/call.c) and the signal handler;
  *   - the reporter thread: everything in *_as.c here and in trigger/. It may not allocate, lock, or use stdio or TLS, because
  *     the thread that holds the lock may be the reason for the report;
  *   - the runner threads (report/runner.c): the program's own generators, with all of libc.
@@ -96,7 +96,7 @@ int gmr__settings_provide(struct gmr_writer *writer, void *unused);
 /* Does the value of an environment variable say "on"? */
 bool gmr__switch_on(const char *text);
 
-/* Appends a sentence to gmr__rt.message. */
+/* log_as.c: appends a sentence to gmr__rt.message. */
 void gmr__setup_problem(const char *text, const char *detail, int error);
 
 /* Wakes the reporter of this very process. 0, -ESRCH if there is none. Async-signal-safe, callable from any thread or handler. */

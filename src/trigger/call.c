@@ -1,8 +1,8 @@
 /*
  * trigger/call.c - reports asked for by the program's code.
  *
- * The upper part runs on any thread of the program; gmr__serve_request() on the reporter, async-signal-safe. The caller hands its wish over
- * in gmr__rt.request and gets memory back, which it writes itself: its descriptor is its own business.
+ * Any thread of the program; uses libc. The caller hands its wish over in gmr__rt.request to the reporter (call_as.c) and gets memory back,
+ * which it writes itself: its descriptor is its own business.
  */
 #include <errno.h>
 #include <poll.h>
@@ -20,11 +20,6 @@
 
 static pthread_mutex_t one_at_a_time = PTHREAD_MUTEX_INITIALIZER;
 
-static uint32_t *word_of(struct gmr__request *request)
-{
-    return (uint32_t *)&request->state;
-}
-
 static struct timespec as_timespec(uint64_t ns)
 {
     return (struct timespec){.tv_sec = (time_t)(ns / 1000000000u), .tv_nsec = (long)(ns % 1000000000u)};
@@ -37,7 +32,7 @@ static int wait_free(struct gmr__request *request, uint64_t deadline_ns)
         uint32_t state = atomic_load(&request->state);
         if (state == GMR__REQUEST_FREE)
             return 0;
-        if (gmr__futex_wait(word_of(request), state, deadline_ns) == -ETIMEDOUT)
+        if (gmr__futex_wait(gmr__request_word(request), state, deadline_ns) == -ETIMEDOUT)
             return -ETIMEDOUT;
     }
 }
@@ -48,7 +43,7 @@ static int wait_done(struct gmr__request *request, uint64_t deadline_ns)
         uint32_t state = atomic_load(&request->state);
         if (state == GMR__REQUEST_DONE)
             return 0;
-        if (gmr__futex_wait(word_of(request), state, deadline_ns) != -ETIMEDOUT)
+        if (gmr__futex_wait(gmr__request_word(request), state, deadline_ns) != -ETIMEDOUT)
             continue;
         if (atomic_compare_exchange_strong(&request->state, &state, GMR__REQUEST_ABANDONED))
             return -ETIMEDOUT;
@@ -82,7 +77,7 @@ static int ask_and_wait(int view, const char *title, uint64_t deadline_ns, struc
     *chunks = request->chunks;
     int result = request->result;
     atomic_store(&request->state, GMR__REQUEST_FREE);
-    gmr__futex_wake(word_of(request), 1);
+    gmr__futex_wake(gmr__request_word(request), 1);
     return result;
 }
 
@@ -172,7 +167,7 @@ void gmr__call_cancel(void)
     uint32_t state = GMR__REQUEST_ASKED;
     atomic_store(&gmr__rt.asked, 0);
     atomic_compare_exchange_strong(&gmr__rt.request.state, &state, GMR__REQUEST_DONE);
-    gmr__futex_wake(word_of(&gmr__rt.request), 8);
+    gmr__futex_wake(gmr__request_word(&gmr__rt.request), 8);
 }
 
 /* A fork must not wait for a report, so the lock may be held by a thread that the child does not have. */
@@ -180,37 +175,4 @@ void gmr__call_forget(void)
 {
     one_at_a_time = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
     atomic_store(&gmr__rt.request.state, GMR__REQUEST_FREE);
-}
-
-/* ---- the reporter's part ---- */
-
-void gmr__serve_request(struct gmr__workspace *workspace)
-{
-    struct gmr__request *request = &gmr__rt.request;
-    uint32_t state = GMR__REQUEST_ASKED;
-    if (!atomic_compare_exchange_strong(&request->state, &state, GMR__REQUEST_WORKING)) {
-        if (state == GMR__REQUEST_ABANDONED)
-            atomic_store(&request->state, GMR__REQUEST_FREE);
-        gmr__futex_wake(word_of(request), 8);
-        return;
-    }
-    struct gmr__spool spool;
-    gmr__spool_init(&spool);
-    struct gmr__wish wish = {.view = request->view,
-                             .trigger = "a call of gmr_report_write()",
-                             .only_title = request->one_section ? request->title : NULL,
-                             .deadline_ns = request->deadline_ns};
-    int result = gmr__assemble(workspace, &wish, &spool.sink);
-    if (result == 0 && spool.overflow_fd >= 0)
-        result = -ENOMEM; /* the rest is in our descriptor table, where the caller can't get at it */
-    request->result = result;
-    request->chunks = result ? NULL : spool.first;
-    state = GMR__REQUEST_WORKING;
-    bool handed_over = atomic_compare_exchange_strong(&request->state, &state, GMR__REQUEST_DONE);
-    if (!handed_over)
-        atomic_store(&request->state, GMR__REQUEST_FREE);
-    if (handed_over && !result)
-        spool.first = NULL;
-    gmr__spool_free(&spool);
-    gmr__futex_wake(word_of(request), 8);
 }

@@ -59,7 +59,7 @@ static void leave_descriptor_table(void)
 
 static void open_inspector(void)
 {
-    for (const char *const *path = gmr__inspector_candidates(); *path; path++) {
+    for (const char **path = gmr__inspector_candidates; *path; path++) {
         struct stat st;
         int fd = gmr__open(*path, O_PATH);
         if (fd < 0)

@@ -31,27 +31,6 @@ GMR_API int gmr_triggers_armed(void)
     return gmr__armed_now();
 }
 
-void gmr__setup_problem(const char *text, const char *detail, int error)
-{
-    char place[32];
-    struct gmr__buf buf;
-    buf = (struct gmr__buf){
-        .text = gmr__rt.message, .cap = sizeof(gmr__rt.message), .used = gmr__strlen(gmr__rt.message)};
-    if (buf.used)
-        gmr__buf_char(&buf, ' ');
-    gmr__buf_str(&buf, text);
-    if (detail && detail[0]) {
-        gmr__buf_str(&buf, " (");
-        gmr__buf_str(&buf, detail);
-        gmr__buf_char(&buf, ')');
-    }
-    if (error) {
-        gmr__buf_str(&buf, ": ");
-        gmr__buf_str(&buf, gmr__errno_text(error, place));
-    }
-    gmr__buf_char(&buf, '.');
-}
-
 static void arm_signal(void)
 {
     const struct gmr__settings *s = gmr__rt.settings;
@@ -111,7 +90,8 @@ static int setup(const struct gmr_options *options)
     }
     arm_signal();
     if (settings->crash) {
-        error = gmr__crash_arm();
+        gmr__crash_stack();
+        error = gmr__crash_arm() ? 0 : -errno;
         if (error)
             gmr__setup_problem("the crash signals can't be armed", NULL, -error);
         else

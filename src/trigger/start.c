@@ -30,14 +30,9 @@ char gmr__runtime_directory[96];
 /* ---- what the reporter needs to know and can't find out itself ---- */
 
 static GMR__APART char candidate_text[3 * 4096]; /* one behind the other: a page is touched as a rule */
-static const char *candidates[6];
+const char *gmr__inspector_candidates[6];
 static char environment_text[2048];
 char *gmr__inspector_environment[12];
-
-const char *const *gmr__inspector_candidates(void)
-{
-    return candidates;
-}
 
 /* Given by name, else beside the library (a build tree, or lib beside bin), else where it was installed. Never from PATH. */
 void gmr__find_inspector(const char *given, bool secure)
@@ -46,7 +41,7 @@ void gmr__find_inspector(const char *given, bool secure)
     size_t used = 0;
     Dl_info info;
     if (given)
-        candidates[n++] = given;
+        gmr__inspector_candidates[n++] = given;
     if (!given && !secure && dladdr((void *)gmr__find_inspector, &info) && info.dli_fname && info.dli_fname[0] == '/') {
         static const char *const beside[3] = {"gmr", "../bin/gmr", "../../bin/gmr"};
         const char *slash = strrchr(info.dli_fname, '/');
@@ -56,13 +51,13 @@ void gmr__find_inspector(const char *given, bool secure)
                                   beside[i]);
             if (length < 0 || (size_t)length >= room)
                 continue;
-            candidates[n++] = candidate_text + used;
+            gmr__inspector_candidates[n++] = candidate_text + used;
             used += (size_t)length + 1;
         }
     }
     if (!given)
-        candidates[n++] = GMR_INSPECTOR_PATH;
-    candidates[n] = NULL;
+        gmr__inspector_candidates[n++] = GMR_INSPECTOR_PATH;
+    gmr__inspector_candidates[n] = NULL;
 }
 
 /* The inspector gets nothing of the program's environment but this. */

@@ -26,7 +26,7 @@ int gmr__reporter_stop(void);           /* 0, or -EBUSY: a report does not end *
 void *gmr__reporter_main(void *unused); /* reporter_as.c */
 int gmr__prepare_process(void);
 void gmr__find_inspector(const char *given, bool secure);
-const char *const *gmr__inspector_candidates(void); /* NULL-terminated */
+extern const char *gmr__inspector_candidates[]; /* NULL-terminated */
 
 extern _Atomic int gmr__asked_before_start;              /* signal_as.c */
 int gmr__setup_quietly(int *view, unsigned *timeout_ms); /* setup.c */
@@ -78,9 +78,13 @@ void gmr__guest_hello(struct gmr__guest *guest, struct gmr__workspace *workspace
 void gmr__guest_answer(struct gmr__guest *guest);
 void gmr__guest_take(struct gmr__guest *guest);
 
-/* call.c: any thread of the program; these serve it from the reporter. */
-struct gmr__wish;
+/* call_as.c: the reporter does what a thread of the program asks for. */
 void gmr__serve_request(struct gmr__workspace *workspace);
+static inline uint32_t *gmr__request_word(struct gmr__request *request)
+{
+    return (uint32_t *)&request->state;
+}
+/* call.c */
 void gmr__call_forget(void); /* in the child of a fork */
 void gmr__call_cancel(void); /* at shutdown */
 

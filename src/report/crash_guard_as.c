@@ -1,13 +1,11 @@
 /*
- * report/crash.c - arms and disarms the crash signals; the guard around a generator.
+ * report/crash_guard_as.c - the handlers of the crash signals: installed for the program, or only while a generator runs.
  *
- * Any thread of the program, during setup and shutdown, and runner threads; uses libc.
+ * Any thread of the program, during setup and shutdown, runner threads, and the handler itself; async-signal-safe.
  */
 #include "report/crash.h"
 
-#include <errno.h>
 #include <stdatomic.h>
-#include <string.h>
 
 #include "report/runtime.h"
 #include "sys/sys.h"
@@ -25,19 +23,20 @@ static bool ours(const struct sigaction *action)
     return action->sa_flags & SA_SIGINFO && action->sa_sigaction == gmr__crash_handler;
 }
 
-static int install(int signal)
+/* False: errno says why not. */
+static bool install(int signal)
 {
     struct sigaction old, action = {.sa_flags = SA_SIGINFO | SA_ONSTACK};
     action.sa_sigaction = gmr__crash_handler;
     sigfillset(&action.sa_mask);
     /* A fault within the handler must not be blocked: the kernel would kill without the program's own handler having run. */
-    for (size_t i = 0; i < SIGNALS; i++)
-        sigdelset(&action.sa_mask, crash_signals[i]);
+    for (size_t i = 0; i < SIGNALS; i++) /* sigdelset sets errno, which is thread-local */
+        ((unsigned long *)&action.sa_mask)[0] &= ~(1ul << (crash_signals[i] - 1));
     if (sigaction(signal, NULL, &old) != 0 || (!ours(&old) && sigaction(signal, &action, NULL) != 0))
-        return -errno;
+        return false;
     if (!ours(&old))
         gmr__crash_former[signal] = old;
-    return 0;
+    return true;
 }
 
 static void restore(int signal)
@@ -70,16 +69,15 @@ static void settle(void)
     } while (atomic_load(&users) != seen);
 }
 
-int gmr__crash_arm(void)
+bool gmr__crash_arm(void)
 {
-    int error = 0;
-    gmr__crash_stack();
+    bool installed = true;
     atomic_fetch_or(&users, ARMED);
-    for (size_t i = 0; i < SIGNALS && !error; i++)
-        error = install(crash_signals[i]);
-    if (error)
+    for (size_t i = 0; i < SIGNALS && installed; i++)
+        installed = install(crash_signals[i]);
+    if (!installed)
         gmr__crash_disarm();
-    return error;
+    return installed;
 }
 
 void gmr__crash_disarm(void)
