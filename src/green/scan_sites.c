@@ -270,6 +270,10 @@ static bool find_routines(struct text *text, bool jumps)
         if (is_jump(routine) != jumps ||
             gmr__green_symbol(scan->green, NULL, routine->name, &routine->address, NULL) != 0)
             continue;
+        uint64_t php; /* which brings Boost's routines along */
+        if (routine->form == GMR__SCAN_FCONTEXT &&
+            gmr__green_symbol(scan->green, NULL, "zend_fiber_switch_context", &php, NULL) == 0)
+            routine->kind = "PHP fiber";
         routine->pc_offset = pc_offset(scan, routine);
         if (routine->pc_offset != 0)
             any |= gmr__addrmap_put(&text->targets, routine->address, i + 1);

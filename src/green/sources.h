@@ -12,6 +12,7 @@ extern const struct gmr__green_source gmr__green_source_go;        /* goroutines
 extern const struct gmr__green_source gmr__green_source_pth;       /* GNU Pth, by its own queues */
 extern const struct gmr__green_source gmr__green_source_tarantool; /* Tarantool's fibers */
 extern const struct gmr__green_source gmr__green_source_qemu;      /* QEMU's coroutines */
+extern const struct gmr__green_source gmr__green_source_php;       /* PHP's fibers */
 extern const struct gmr__green_source gmr__green_source_lua;       /* coroutines of Lua 5.1 to 5.4 */
 extern const struct gmr__green_source gmr__green_source_scan;      /* anything stackful, by its traces in memory */
 

@@ -26,6 +26,10 @@ static const char python_program[] = "import asyncio, sys\n"
 static const char lua_program[] =
     "c = coroutine.wrap(function() coroutine.yield() end) c() print('ready') io.stdout:flush() io.read()";
 
+static const char php_program[] = "class A { function f() { Fiber::suspend(); } } $all = []; for ($i = 0; $i < 3; "
+                                  "$i++) { $all[] = $f = new Fiber(fn() => (new A)->f()); if ($i) $f->start(); }"
+                                  "echo 'ready'; fgets(STDIN);";
+
 static struct program {
     const char *const *argv;
     const struct gmr__green_source *source;
@@ -33,6 +37,7 @@ static struct program {
 } programs[] = {
     {(const char *const[]){"/usr/bin/python3", "-c", python_program, NULL}, &gmr__green_source_python, 0},
     {(const char *const[]){"lua5.4", "-e", lua_program, NULL}, &gmr__green_source_lua, 0},
+    {(const char *const[]){"php", "-r", php_program, NULL}, &gmr__green_source_php, 0},
 };
 
 /* The interpreter waits for its standard input, which nobody writes to, and ends with this process. */

@@ -203,7 +203,7 @@ def goroutines():
 def green():
     lie = lambda skip, kind, where, value: struct.pack("<HBBQ", skip, kind, where, value)
     return {f"{program}-{skip}": bytes([program]) + lie(skip, 0, 3, 1) + lie(skip, 1, 8, 0x7FFF00000000) + lie(skip, 2, 16, 8)
-            for program in (0, 1) for skip in (0, 40, 400)}
+            for program in (0, 1, 2) for skip in (0, 40, 400)}
 
 
 def qemu():

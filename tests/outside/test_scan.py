@@ -105,19 +105,6 @@ sleep
 
 
 @suite.test
-def fibers_of_php(t):
-    document = interpreted(t, "fibers.php", """<?php
-function deep($n) { return $n > 0 ? deep($n - 1) : Fiber::suspend(); }
-$fibers = [];
-for ($i = 0; $i < 50; $i++) { $f = new Fiber(function () use ($i) { while (true) deep($i % 7); }); $f->start(); $fibers[] = $f; }
-for ($i = 0; $i < 2000; $i++) $fibers[rand(0, 49)]->resume();
-echo "ready\n";
-while (true) sleep(1000);
-""", "php")
-    check_interpreted(document, "Boost.Context fiber", "zend_call_function")
-
-
-@suite.test
 def coroutines_of_perl(t):
     """Coro gives a C stack only to those that are in C: here in a sort's comparison."""
     if subprocess.run(["perl", "-MCoro", "-e", "1"], capture_output=True, check=False).returncode != 0:
