@@ -61,7 +61,7 @@ TYPES = {
         # pc is absent where a language has no address for a call (Python); then language says which
         "",
         pc=HEX, function=STRING, offset=UINT, module=STRING, build_id=BUILD_ID, module_offset=HEX, file=STRING, line=UINT, column=UINT,
-        source=STRING, inlined=BOOL, tail_call=BOOL, signal_frame=BOOL, guessed=BOOL, interpreter=BOOL, language=STRING),
+        source=STRING, inlined=BOOL, tail_call=BOOL, signal_frame=BOOL, guessed=BOOL, problem=STRING, interpreter=BOOL, language=STRING),
     "stack": record("frames", frames=many(named("frame")), end=STRING),
     "ids": record("real effective saved", real=UINT, effective=UINT, saved=UINT),
     "process": record(

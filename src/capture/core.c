@@ -11,7 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -184,14 +183,13 @@ static int map_file(struct gmr__core *core, const char *path, char *message, siz
     }
     if (!error) {
         core->size = (size_t)st.st_size;
-        void *bytes = mmap(NULL, core->size, PROT_READ, MAP_PRIVATE | MAP_NORESERVE, fd, 0);
-        core->bytes = bytes == MAP_FAILED ? NULL : bytes;
-        if (!core->bytes) {
-            error = -errno;
+        error = gmr__map_file(&core->file, fd, core->size);
+        core->bytes = core->file.bytes;
+        if (error)
             snprintf(message, cap, "%s can't be mapped: %s", path, strerror(-error));
-        }
     }
-    gmr__close(fd);
+    if (error)
+        gmr__close(fd);
     return error;
 }
 
@@ -278,8 +276,10 @@ void gmr__core_close(struct gmr__core *core)
     if (!core)
         return;
     gmr__snapshot_free(core->snapshot);
-    if (core->bytes)
-        munmap((void *)core->bytes, core->size);
+    if (core->bytes) {
+        gmr__unmap_file(&core->file);
+        gmr__close(core->file.fd);
+    }
     free(core->segments);
     free(core);
 }

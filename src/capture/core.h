@@ -7,6 +7,7 @@
 #define GMR_CAPTURE_CORE_H
 
 #include "snapshot/snapshot.h"
+#include "sys/mapped.h"
 
 /* What a core file tells beside its threads. Zero or "" where it does not. */
 struct gmr__core_info {
@@ -29,7 +30,8 @@ struct gmr__core {
     struct gmr__core_info info;
     struct gmr__snapshot *snapshot;
     size_t thread_cap;          /* of the snapshot's list of threads */
-    const unsigned char *bytes; /* the mapped file */
+    struct gmr__mapped file;    /* file.lost: truncated while it was read */
+    const unsigned char *bytes; /* of the file */
     size_t size;
     struct gmr__core_segment *segments; /* sorted by address */
     size_t segment_count;

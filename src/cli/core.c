@@ -82,7 +82,8 @@ static void green_threads(struct gmr_writer *w, struct gmr__analysis *analysis, 
 }
 
 /* The stacks come last, and refer to what the green threads' set owns. */
-static void threads(struct gmr_writer *w, struct gmr__analysis *analysis, struct gmr__green *green, bool *partial)
+static void threads(struct gmr_writer *w, const struct gmr__core *core, struct gmr__analysis *analysis,
+                    struct gmr__green *green, bool *partial)
 {
     static const struct gmr__section_head thread_head = {.name = "threads",
                                                          .title = "Threads",
@@ -94,6 +95,9 @@ static void threads(struct gmr_writer *w, struct gmr__analysis *analysis, struct
     struct gmr__section_status status = {.status = GMR__OK};
     gmr__section_begin(w, &thread_head);
     gmr__section_threads(w, analysis, &status);
+    if (core->file.lost)
+        status = (struct gmr__section_status){.status = GMR__PARTIAL,
+                                              .reason = "the core file was truncated while it was read"};
     *partial |= status.status != GMR__OK;
     gmr__section_end(w, status.status, status.reason[0] ? status.reason : NULL,
                      status.next_step[0] ? status.next_step : NULL);
@@ -234,7 +238,7 @@ static int write_report(const struct arguments *arguments, const struct gmr__cor
     analysis->options.language_userdata = green;
     gmr__doc_begin(w, &doc);
     package(w, core, analysis);
-    threads(w, analysis, green, partial);
+    threads(w, core, analysis, green, partial);
     process(w, core);
     modules(w, analysis);
     cost.wall_ns = gmr__now_ns() - started_ns;

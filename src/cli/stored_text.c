@@ -26,6 +26,7 @@ static bool put_frame(struct gmr_writer *w, const json_t *frame)
         .file = gmr__stored_string(frame, "file"),
         .line = (int)gmr__stored_int(frame, "line", 0),
         .language = gmr__stored_string(frame, "language"),
+        .problem = gmr__stored_string(frame, "problem"),
         .inlined = gmr__stored_true(frame, "inlined"),
         .tail_call = gmr__stored_true(frame, "tail_call"),
         .guessed = gmr__stored_true(frame, "guessed"),

@@ -138,6 +138,7 @@ static json_t *frame_of(const json_t *stored, const struct gmr__symbol *symbol, 
     if (symbol->function) {
         set(frame, "function", json_string(symbol->function));
         json_object_del(frame, "module_offset");
+        json_object_del(frame, "problem");
         if (!symbol->inlined)
             set(frame, "offset", json_integer((json_int_t)(symbol->offset + shift)));
     }

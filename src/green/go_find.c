@@ -11,9 +11,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "green/go.h"
+#include "sys/mapped.h"
 #include "sys/word.h"
 
 #define MAX_TEXT 65536
@@ -22,6 +24,7 @@
 
 struct file {
     int fd;
+    struct gmr__mapped mapped;
     Elf *elf;
     uint64_t bias;
 };
@@ -31,11 +34,14 @@ static bool open_file(struct file *file, const struct gmr__snapshot *snapshot)
     char path[4096];
     int length = snprintf(path, sizeof(path), "%s%s", snapshot->root ? snapshot->root : "", snapshot->exe);
     size_t count = 0;
-    file->fd = -1;
+    struct stat st;
+    *file = (struct file){.fd = -1};
     if (length < 0 || (size_t)length >= sizeof(path) || elf_version(EV_CURRENT) == EV_NONE)
         return false;
     file->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    file->elf = file->fd < 0 ? NULL : elf_begin(file->fd, ELF_C_READ_MMAP, NULL);
+    if (file->fd >= 0 && fstat(file->fd, &st) == 0 && S_ISREG(st.st_mode) &&
+        gmr__map_file(&file->mapped, file->fd, (size_t)st.st_size) == 0)
+        file->elf = elf_memory((char *)file->mapped.bytes, file->mapped.size);
     if (!file->elf || elf_getphdrnum(file->elf, &count) != 0)
         return false;
     uint64_t start = 0;
@@ -56,6 +62,7 @@ static void close_file(struct file *file)
 {
     if (file->elf)
         elf_end(file->elf);
+    gmr__unmap_file(&file->mapped);
     if (file->fd >= 0)
         close(file->fd);
 }

@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 
 #include "green/set.h"
+#include "sys/mapped.h"
 #include "sys/sys.h"
 
 #define MAX_SYMBOLS 4000000u
@@ -22,6 +23,7 @@ struct gmr__green_module {
     uint64_t start, bias;
     const char *path;
     int fd;
+    struct gmr__mapped mapped;
     Elf *elf; /* NULL: could not be opened; not tried again */
 };
 
@@ -52,7 +54,8 @@ static void open_module(struct gmr__green_module *module, int fd)
     }
     elf_version(EV_CURRENT);
     module->fd = fd;
-    module->elf = elf_begin(fd, ELF_C_READ_MMAP, NULL);
+    if (gmr__map_file(&module->mapped, fd, (size_t)status.st_size) == 0)
+        module->elf = elf_memory((char *)module->mapped.bytes, module->mapped.size);
     uint64_t first = UINT64_MAX;
     if (module->elf && elf_kind(module->elf) == ELF_K_ELF && elf_getphdrnum(module->elf, &count) == 0)
         for (size_t i = 0; i < count; i++)
@@ -89,6 +92,7 @@ void gmr__green_symbols_free(struct gmr__green *green)
         green->symbol_modules = module->next;
         if (module->elf)
             elf_end(module->elf);
+        gmr__unmap_file(&module->mapped);
         if (module->fd >= 0)
             gmr__close(module->fd);
         free(module);

@@ -152,6 +152,7 @@ static void emit_symbols(struct lines *lines, const struct gmr__frame *frame, co
     for (size_t i = 0; i < resolved->symbol_count; i++) {
         const struct gmr__symbol *symbol = &resolved->symbols[i];
         line.function = symbol->function;
+        line.problem = line.module && !symbol->function ? line.module->problem : NULL;
         line.has_offset = symbol->function && !symbol->inlined && !symbol->tail_call;
         line.offset = line.has_offset ? symbol->offset + !exact : 0;
         line.file = symbol->file;
@@ -256,6 +257,11 @@ void gmr__line_text(struct gmr_writer *w, const struct gmr__line *line, const ch
         gmr__raw_text(w, line->language);
         gmr__raw_format(w, ")");
     }
+    if (line->problem) {
+        gmr__raw_format(w, " (");
+        gmr__raw_text(w, line->problem);
+        gmr__raw_format(w, ")");
+    }
     gmr__raw_format(w, "%s%s%s%s\n", line->inlined ? " (inlined)" : "", line->tail_call ? " (tail call)" : "",
                     line->signal_frame ? " (signal handler called)" : "", line->guessed ? " (guessed)" : "");
     if (source && *source) {
@@ -351,6 +357,8 @@ static bool data_line(void *userdata, const struct gmr__line *line)
         gmr_put_bool(w, "signal_frame", true);
     if (line->guessed)
         gmr_put_bool(w, "guessed", true);
+    if (line->problem)
+        gmr_put_string(w, "problem", line->problem);
     if (line->interpreter)
         gmr_put_bool(w, "interpreter", true);
     if (line->language)

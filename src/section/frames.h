@@ -18,6 +18,7 @@ struct gmr__line {
     const char *file;
     int line, column;
     const char *language; /* NULL: native */
+    const char *problem;  /* why the module's file does not name it */
     bool inlined, tail_call, guessed, signal_frame;
     bool
         interpreter; /* the interpreter's own C code, beside the frames of its language that tell more: text counts it */

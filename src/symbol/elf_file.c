@@ -1,8 +1,8 @@
 /*
  * symbol/elf_file.c - an ELF file on disk or in memory, its sections and build id, through libelf.
  *
- * Inspector only. Small files are read rather than mapped, so that a file that is truncated meanwhile can't raise SIGBUS; big ones
- * (hundreds of megabytes of debug information) are mapped, since copying them would cost more than all the rest.
+ * Inspector only. Small files are read; big ones (hundreds of megabytes of debug information) are mapped, since copying them would cost more
+ * than all the rest. Either may be written to or truncated meanwhile: gmr__elf_file_changed tells.
  */
 #include <elfutils/libdwelf.h>
 #include <errno.h>
@@ -19,6 +19,11 @@
 #define ZSTD_TYPE 2 /* ELFCOMPRESS_ZSTD, in newer headers */
 #define MAX_DEFLATE_RATIO 1032
 
+static uint64_t mtime_of(const struct stat *st)
+{
+    return (uint64_t)st->st_mtim.tv_sec * 1000000000u + (uint64_t)st->st_mtim.tv_nsec;
+}
+
 struct gmr__elf_file *gmr__elf_file_open(int fd, const char *path)
 {
     struct gmr__elf_file *file = calloc(1, sizeof(*file));
@@ -27,20 +32,34 @@ struct gmr__elf_file *gmr__elf_file_open(int fd, const char *path)
         goto fail;
     file->fd = fd;
     file->size = (uint64_t)st.st_size;
-    file->mtime_ns = (uint64_t)st.st_mtim.tv_sec * 1000000000u + (uint64_t)st.st_mtim.tv_nsec;
+    file->mtime_ns = mtime_of(&st);
     file->path = strdup(path);
-    file->elf = elf_begin(fd, file->size < MAP_FROM_BYTES ? ELF_C_READ : ELF_C_READ_MMAP, NULL);
+    /* Not ELF_C_READ_MMAP: libelf looks at its mapping before anyone could know where it is. */
+    if (file->size >= MAP_FROM_BYTES && gmr__map_file(&file->mapped, fd, (size_t)file->size) == 0)
+        file->elf = elf_memory((char *)file->mapped.bytes, file->mapped.size);
+    else
+        file->elf = elf_begin(fd, ELF_C_READ, NULL);
     if (!file->path || !file->elf || elf_kind(file->elf) != ELF_K_ELF)
         goto fail;
     return file;
 fail:
     if (file) {
         elf_end(file->elf);
+        gmr__unmap_file(&file->mapped);
         free(file->path);
     }
     free(file);
     close(fd);
     return NULL;
+}
+
+bool gmr__elf_file_changed(const struct gmr__elf_file *file)
+{
+    struct stat st;
+    if (file->fd < 0)
+        return false;
+    return file->mapped.lost || fstat(file->fd, &st) < 0 || (uint64_t)st.st_size != file->size ||
+           mtime_of(&st) != file->mtime_ns;
 }
 
 struct gmr__elf_file *gmr__elf_file_image(void *image, size_t bytes)
@@ -67,6 +86,7 @@ void gmr__elf_file_close(struct gmr__elf_file *file)
     if (!file)
         return;
     elf_end(file->elf);
+    gmr__unmap_file(&file->mapped);
     if (file->fd >= 0)
         close(file->fd);
     free(file->image);

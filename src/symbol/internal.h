@@ -11,13 +11,15 @@
 
 #include "symbol/elf_header.h"
 #include "symbol/symbol.h"
+#include "sys/mapped.h"
 
 /* An ELF file that is open: on disk, or an image in memory. */
 struct gmr__elf_file {
     int fd; /* -1: image */
     Elf *elf;
-    void *image; /* malloc'ed, owned */
-    char *path;  /* for messages and the cache's key; "" for an image */
+    struct gmr__mapped mapped; /* of a big file */
+    void *image;               /* malloc'ed, owned */
+    char *path;                /* for messages and the cache's key; "" for an image */
     uint64_t mtime_ns, size;
 };
 
@@ -32,6 +34,7 @@ struct gmr__module_data {
     bool has_header; /* header was in memory, so bias and build id are certain */
     char *path;
 
+    bool changed; /* a file of it, while it was read */
     bool file_tried, debug_tried, alt_tried, mini_tried, cfi_tried;
     struct gmr__elf_file *file;  /* the module's own file, verified */
     struct gmr__elf_file *debug; /* separate debug file */
@@ -63,6 +66,8 @@ struct gmr__modules {
 struct gmr__elf_file *gmr__elf_file_open(int fd, const char *path);   /* takes fd; NULL: not an ELF file (fd closed) */
 struct gmr__elf_file *gmr__elf_file_image(void *image, size_t bytes); /* takes image */
 void gmr__elf_file_close(struct gmr__elf_file *file);
+/* Has somebody written to it or truncated it since it was opened? Then what was read of it may be of two files. */
+bool gmr__elf_file_changed(const struct gmr__elf_file *file);
 /* A section by name with its header; NULL if there is none. */
 Elf_Scn *gmr__elf_file_section(struct gmr__elf_file *file, const char *name, GElf_Shdr *shdr);
 /* Its bytes, inflated where they are compressed: malloc'ed, at most max_bytes. NULL if it can't be had. */

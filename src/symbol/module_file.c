@@ -219,6 +219,17 @@ int gmr__modules_read(struct gmr__modules *modules, uint64_t address, void *to, 
     return -EFAULT;
 }
 
+bool gmr__module_changed(const struct gmr__module *module)
+{
+    struct gmr__module_data *m = (struct gmr__module_data *)module;
+    const struct gmr__elf_file *files[] = {m->file, m->debug, m->alt};
+    for (size_t i = 0; i < sizeof(files) / sizeof(files[0]) && !m->changed; i++)
+        m->changed = files[i] && gmr__elf_file_changed(files[i]);
+    if (m->changed)
+        m->module.problem = "its file was changed while it was read";
+    return m->changed;
+}
+
 bool gmr__module_found(const struct gmr__module *module)
 {
     struct gmr__module_data *m = (struct gmr__module_data *)module;

@@ -39,6 +39,9 @@ const struct gmr__module *gmr__modules_find(struct gmr__modules *modules, uint64
 /* hex build id into text[65]; "" if none. Reads it from the mapped memory, so also for deleted files. */
 void gmr__module_build_id(const struct gmr__module *module, char text[65]);
 
+/* Has one of its files been written to or truncated while it was in use? Then `problem` says so, and what was read last does not count. */
+bool gmr__module_changed(const struct gmr__module *module);
+
 /* Machine code and constants from the module's verified file, for cores that don't hold them. 0 or -EFAULT. */
 int gmr__modules_read(struct gmr__modules *modules, uint64_t address, void *to, size_t bytes);
 

@@ -176,13 +176,21 @@ static void add_elf_name(struct building *b, struct gmr__module_data *m)
     b->start = start;
 }
 
-static void resolve_in(struct building *b, struct gmr__module_data *m)
+/* False: the module's file is being replaced in place, and what was found in it may be of two files. */
+static bool resolve_in(struct building *b, struct gmr__module_data *m)
 {
+    if (gmr__module_changed(&m->module))
+        return false;
     struct gmr__dwarf_info *dwarf = b->s->options.no_lines ? NULL : gmr__symbolizer_dwarf(b->s, m);
     if (dwarf)
         gmr__dwarf_info_find(dwarf, b->address, add, b);
     if (b->count == 0 || !b->symbols[b->count - 1].function || b->symbols[b->count - 1].inlined)
         add_elf_name(b, m);
+    if (!gmr__module_changed(&m->module))
+        return true;
+    b->count = 0;
+    b->start = 0;
+    return false;
 }
 
 static const struct gmr__resolved *resolve(struct gmr__symbolizer *s, uint64_t lookup)
@@ -196,10 +204,8 @@ static const struct gmr__resolved *resolve(struct gmr__symbolizer *s, uint64_t l
         b.address = lookup - module->bias;
         cache = gmr__symbolizer_cache(s, m);
         b.count = cache ? gmr__cache_find(cache, b.address, b.symbols, GMR__MAX_INLINES, &b.start) : 0;
-        if (b.count)
-            cache = NULL; /* nothing to add */
-        else
-            resolve_in(&b, m);
+        bool fresh = b.count == 0 && resolve_in(&b, m);
+        cache = fresh ? cache : NULL;
     } else {
         const char *name = gmr__perf_map_find(&s->perf_map, s->modules, lookup, &b.start);
         if (name)

@@ -251,15 +251,16 @@ static void make(struct gmr__rules *rules, struct gmr__rule *rule, uint64_t pc, 
         Dwarf_CFI *eh_frame = NULL, *debug_frame = NULL;
         uint64_t eh_bias = 0, debug_bias = 0;
         gmr__module_cfi(rules->modules, module, &eh_frame, &eh_bias, &debug_frame, &debug_bias);
-        if (from_cfi(rules, rule, eh_frame, lookup - eh_bias) ||
-            from_cfi(rules, rule, debug_frame, lookup - debug_bias)) {
+        if ((from_cfi(rules, rule, eh_frame, lookup - eh_bias) ||
+             from_cfi(rules, rule, debug_frame, lookup - debug_bias)) &&
+            !gmr__module_changed(module)) {
             if (activation)
                 mend(rules, rule, pc);
             return;
         }
         /* The first instruction of a function, no call in front of it: put there by hand, to be returned to. So green
          * threads end (glibc's __start_context), and nobody called it. */
-        if (!activation && from_cfi(rules, rule, eh_frame, pc - eh_bias)) {
+        if (!activation && from_cfi(rules, rule, eh_frame, pc - eh_bias) && !gmr__module_changed(module)) {
             rule->outermost = rule->entered = true;
             return;
         }

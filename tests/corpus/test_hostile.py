@@ -8,6 +8,7 @@ import random
 import re
 import subprocess
 import sys
+import threading
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "e2e"))
@@ -65,6 +66,56 @@ def about_a_crash(t):
 @suite.test
 def about_threads(t):
     lies(t, "threads")
+
+
+def padded(t, name):
+    """The program, so big that it is mapped and not read: a section of nothing behind all others."""
+    program, padding = t.tmp / name, t.tmp / "padding"
+    program.write_bytes(lzma.decompress((CORES / f"{name}.xz").read_bytes()))
+    padding.write_bytes(bytes(40 << 20))
+    subprocess.run(["objcopy", "--add-section", f".padding={padding}", program], check=True)
+    return program
+
+
+@suite.test
+def in_files_that_shrink_and_grow_while_they_are_read(t):
+    """Somebody copies a new version over the program, or over the core: what is there is told, nobody dies of what is gone."""
+    if not CORES.is_dir():
+        raise Skip(f"no cores of {platform.machine()} yet; see tests/corpus/make")
+    program, core = padded(t, "threads"), t.tmp / "threads.core"
+    core.write_bytes(lzma.decompress((CORES / "threads.core.xz").read_bytes()))
+    command = ("core", "--format", "json", "--no-cache", core, program)
+    whole = t.valid_json(t.gmr(*command).stdout)
+    check(any(f.get("function") == "handler" for s in whole["stacks"] for f in s["frames"]), whole["stacks"])
+    for path in (program, core):
+        data, stop = path.read_bytes(), threading.Event()
+        dice = random.Random(SEED)
+
+        def rewrite(path=path, data=data, stop=stop, dice=dice):
+            with open(path, "r+b", buffering=0) as file:
+                while not stop.is_set():
+                    file.truncate(dice.choice([0, 64, 4096, len(data) // 3]))
+                    stop.wait(dice.random() * 0.02)
+                    file.seek(0)
+                    file.write(data)
+                    stop.wait(dice.random() * 0.02)
+                file.truncate(0)
+                file.seek(0)
+                file.write(data)
+
+        writer = threading.Thread(target=rewrite)
+        writer.start()
+        try:
+            for _ in range(RUNS // 3):
+                result = t.gmr(*command)
+                check(result.returncode in (0, 1, 3), f"{path.name} changed: ended with {result.returncode}:", result.stderr)
+                if result.returncode != 3:
+                    t.valid_json(result.stdout)
+        finally:
+            stop.set()
+            writer.join()
+    again = t.valid_json(t.gmr(*command).stdout)
+    check(again["stacks"] == whole["stacks"], again["stacks"])
 
 
 if __name__ == "__main__":

@@ -4,14 +4,18 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -369,6 +373,93 @@ static void cache_is_used(void **state)
     rmdir(directory);
 }
 
+/* --------------------------------------------------------------------------------- files that change */
+
+static int file_of(size_t bytes)
+{
+    char name[] = "/tmp/gmr-mapped-XXXXXX", page[4096];
+    int fd = mkstemp(name);
+    assert_true(fd >= 0);
+    unlink(name);
+    memset(page, 'x', sizeof(page));
+    for (size_t at = 0; at < bytes; at += sizeof(page))
+        assert_int_equal(write(fd, page, sizeof(page)), sizeof(page));
+    return fd;
+}
+
+static void a_truncated_mapping_reads_as_zeros(void **state)
+{
+    size_t bytes = 64 * 4096;
+    int fds[] = {file_of(bytes), file_of(bytes)};
+    struct gmr__mapped mapped[2];
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(gmr__map_file(&mapped[i], fds[i], bytes), 0);
+    assert_int_equal(ftruncate(fds[0], 8 * 4096), 0);
+    for (size_t at = 0; at < bytes; at += 1024)
+        assert_int_equal(mapped[0].bytes[at], at < 8 * 4096 ? 'x' : 0);
+    assert_true(mapped[0].lost);
+    assert_int_equal(ftruncate(fds[0], 0), 0); /* and again, what is left of it */
+    assert_int_equal(ftruncate(fds[0], (off_t)bytes), 0);
+    for (size_t at = 0; at < bytes; at += 1024)
+        assert_int_equal(mapped[0].bytes[at], 0);
+    assert_false(mapped[1].lost);
+    assert_int_equal(mapped[1].bytes[bytes - 1], 'x');
+    for (int i = 0; i < 2; i++) {
+        gmr__unmap_file(&mapped[i]);
+        gmr__unmap_file(&mapped[i]);
+        close(fds[i]);
+    }
+    int none = file_of(0);
+    assert_true(gmr__map_file(&mapped[0], none, 0) < 0);
+    close(none);
+}
+
+/* What is not about a mapping of ours ends the process, as it would without the handler. */
+static void another_bus_error_is_not_hidden(void **state)
+{
+    int status, fd = file_of(4096);
+    pid_t pid = fork();
+    if (pid == 0) {
+        signal(SIGBUS, SIG_DFL);
+        struct gmr__mapped mapped;
+        const volatile char *other = mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 0);
+        if (gmr__map_file(&mapped, fd, 4096) != 0 || ftruncate(fd, 0) != 0)
+            _exit(1);
+        setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
+        signal(SIGALRM, SIG_DFL);
+        alarm(60);
+        _exit(other[0] + 2);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFSIGNALED(status) || WEXITSTATUS(status) > 2); /* a sanitizer's own way to end */
+    close(fd);
+}
+
+static void a_changed_elf_file_is_noticed(void **state)
+{
+    char name[] = "/tmp/gmr-changed-XXXXXX";
+    static char bytes[1 << 16];
+    int from = open("/proc/self/exe", O_RDONLY), to = mkstemp(name);
+    for (ssize_t got; (got = read(from, bytes, sizeof(bytes))) > 0;)
+        assert_int_equal(write(to, bytes, (size_t)got), got);
+    close(from);
+    assert_int_equal(ftruncate(to, 40 << 20), 0); /* big enough to be mapped */
+    close(to);
+    GElf_Shdr shdr;
+    struct gmr__elf_file *file = gmr__elf_file_open(open(name, O_RDONLY | O_CLOEXEC), name);
+    assert_non_null(file);
+    assert_non_null(file->mapped.bytes);
+    assert_false(gmr__elf_file_changed(file));
+    assert_non_null(gmr__elf_file_section(file, ".text", &shdr));
+    assert_int_equal(truncate(name, 100), 0);
+    size_t count;
+    free(gmr__elf_file_section_bytes(file, ".strtab", 1 << 30, &count));
+    gmr__elf_file_section(file, ".none", &shdr);
+    assert_true(gmr__elf_file_changed(file));
+    gmr__elf_file_close(file);
+    unlink(name);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -381,6 +472,9 @@ int main(void)
         cmocka_unit_test(source_lines_of_scripts),
         cmocka_unit_test(cache_is_safe_to_corrupt),
         cmocka_unit_test(cache_is_used),
+        cmocka_unit_test(a_truncated_mapping_reads_as_zeros),
+        cmocka_unit_test(another_bus_error_is_not_hidden),
+        cmocka_unit_test(a_changed_elf_file_is_noticed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
