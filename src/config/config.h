@@ -51,7 +51,7 @@ long gmr__safe_string(const char *from, char *to, size_t cap);
 /* A value under a name, masked as the name and the value demand; text is cut to 8 KiB. */
 void gmr__config_string(struct gmr_writer *w, const char *key, const char *text, size_t bytes, bool secret);
 
-/* provider.c: what a provider wrote, as events: those of one group (its own name, or "default" and what stood outside of groups), masked. */
+/* answer.c: what a provider wrote, as events: those of one group (its own name, or "default" and what stood outside of groups), masked. */
 struct gmr__answer {
     const unsigned char *events;
     size_t bytes;

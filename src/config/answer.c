@@ -1,5 +1,5 @@
 /*
- * config/provider.c - a provider's answer: events in an arena, copied group by group with their secrets masked.
+ * config/answer.c - a provider's answer: events in an arena, copied group by group with their secrets masked.
  *
  * The target's half, runner thread. The provider wrote into a wire arena (view/wire.h), so that what it says can be merged with what others say of the
  * same group, and looked at before it is shown: it need not know which of its options are secrets.
