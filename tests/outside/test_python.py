@@ -179,6 +179,79 @@ def process_name(pid):
         return file.read().strip()
 
 
+ASYNCIO = """
+import asyncio, time
+async def leaf():
+    await asyncio.sleep(3600)
+async def in_group():
+    async with asyncio.TaskGroup() as group:
+        group.create_task(leaf(), name="member")
+async def in_gather():
+    await asyncio.gather(leaf(), leaf())
+def blocking():
+    time.sleep(3600)
+async def in_thread():
+    await asyncio.to_thread(blocking)
+async def waiter(lock):
+    async with lock:
+        pass
+async def main():
+    lock, queue = asyncio.Lock(), asyncio.Queue()
+    await lock.acquire()
+    tasks = [asyncio.create_task(coroutine, name=name) for name, coroutine in (
+        ("group", in_group()), ("gather", in_gather()), ("thread", in_thread()), ("waiter", waiter(lock)), ("getter", queue.get()))]
+    await asyncio.sleep(0.1)
+    print("ready", flush=True)
+    await asyncio.wait_for(asyncio.shield(tasks[0]), 3600)
+asyncio.run(main())
+"""
+
+
+@suite.test
+def tasks_that_wait_in_asyncios_own_ways(t):
+    process = t.spawn(["/usr/bin/python3", "-c", ASYNCIO])
+    t.wait(lambda: "ready" in process.stdout_text(), "its tasks", alive=process)
+
+    def functions(document, thread):
+        return [frame["function"] for frame in document["stacks"][thread["stack"]]["frames"] if frame.get("language")]
+
+    def settled():
+        document = t.report(process.pid)
+        return document if len(document["green_threads"]) == 9 and all(g["state"] == "waiting" for g in document["green_threads"]) else None
+    document = t.wait(settled, "all tasks to wait", alive=process)
+    tasks = {g["name"]: functions(document, g) for g in document["green_threads"]}
+    for name, expected in (("Task-1", ["wait_for", "main"]), ("group", ["TaskGroup.__aexit__", "in_group"]), ("member", ["sleep", "leaf"]),
+                           ("gather", ["in_gather"]), ("thread", ["to_thread", "in_thread"]), ("getter", ["Queue.get"]),
+                           ("waiter", ["Lock.acquire", "_ContextManagerMixin.__aenter__", "waiter"])):
+        check(tasks.get(name) == expected, name, tasks.get(name), "is not", expected)
+    blocked = [functions(document, thread) for thread in document["threads"] if "stack" in thread]
+    check(any(frames[:1] == ["blocking"] for frames in blocked), "the thread that to_thread() made:", blocked)
+
+
+IMPORTS = """
+import sys, threading, time
+sys.path.insert(0, sys.argv[1])
+for _ in range(2):
+    threading.Thread(target=lambda: __import__("takes_long"), daemon=True).start()
+time.sleep(3600)
+"""
+
+
+@suite.test
+def who_waits_for_an_import_is_seen_and_for_which(t):
+    (t.tmp / "takes_long.py").write_text("import time\ntime.sleep(3600)\n")
+    process = t.spawn(["/usr/bin/python3", "-c", IMPORTS, t.tmp])
+
+    def found():
+        document = t.report(process.pid)
+        stacks = [[frame["function"] for frame in document["stacks"][thread["stack"]]["frames"] if frame.get("language")]
+                  for thread in document["threads"] if "stack" in thread]
+        importing = [frames for frames in stacks if "exec_module" in "".join(frames) and frames[:1] == ["<module>"]]
+        waiting = [frames for frames in stacks if frames[:1] == ["_ModuleLock.acquire"]]
+        return len(importing) == len(waiting) == 1
+    t.wait(found, "one that imports and one that waits for it", alive=process)
+
+
 @suite.test
 def memory_that_lies_does_no_harm(t):
     process, _ = Python().start(t)
