@@ -1,6 +1,10 @@
 """Fibers discovered in memory: exactly those that there are, in programs that know nothing of gmr."""
+import collections
 import json
+import os
 import shutil
+import socket
+import struct
 import subprocess
 
 from common import BUILD, Skip, check, suite
@@ -102,6 +106,34 @@ puts 'ready'; $stdout.flush
 sleep
 """, "ruby")
     check_interpreted(document, "Ruby fiber", "rb_vm_exec")
+
+
+@suite.test
+def queries_that_a_name_server_waits_for(t):
+    """Debian's pdns-recursor has a fiber of Boost.Context for each query that is on its way to other servers: here one that never answers."""
+    if not shutil.which("pdns_recursor", path="/usr/sbin:" + os.environ["PATH"]):
+        raise Skip("there is no pdns_recursor (pdns-recursor)")
+    silent, client = (socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2))
+    t.cleanup(silent.close)
+    t.cleanup(client.close)
+    silent.bind(("127.0.0.1", 0))
+    port = t.free_port()
+    process = t.spawn(["/usr/sbin/pdns_recursor", f"--config-dir={t.tmp}", f"--socket-dir={t.tmp}", "--local-address=127.0.0.1", f"--local-port={port}",
+                       "--daemon=no", f"--forward-zones-recurse=example=127.0.0.1:{silent.getsockname()[1]}", "--dnssec=off", "--setuid=", "--setgid=",
+                       "--threads=2", "--security-poll-suffix=", "--network-timeout=600000"])
+    t.wait(lambda: "Enabled multiplexer" in process.stderr_text(), "the server to serve", alive=process)
+    for number in range(1, 18):
+        name = b"query%d" % number
+        client.sendto(struct.pack(">6H", number, 0x100, 1, 0, 0, 0) + bytes([len(name)]) + name + b"\7example\0" + struct.pack(">2H", 1, 1),
+                      ("127.0.0.1", port))
+        check(name in silent.recv(512))
+
+    def waiting():
+        # Its Lua is LuaJIT: that is said, and makes the report partial.
+        green = t.report(process.pid, codes=(0, 1))["green_threads"]
+        check(all(x["kind"] == "Boost.Context fiber" and x["discovered"] for x in green), green)
+        return collections.Counter(x["stack"] for x in green if x["state"] == "suspended").most_common(1)[0][1] == 17 if green else False
+    t.wait(waiting, "17 queries at the same place", alive=process)
 
 
 @suite.test
