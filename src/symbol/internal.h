@@ -60,6 +60,7 @@ struct gmr__modules {
     const char *debuginfod_urls; /* NULL: never ask */
     unsigned debuginfod_timeout_ms;
     bool debuginfod_spent;
+    uint64_t image_bytes; /* of files put together from memory */
 };
 
 /* --- elf_file.c */

@@ -17,7 +17,8 @@
 #include "sys/sys.h"
 
 #define MAX_IMAGE_BYTES (UINT64_C(256) << 20)
-#define MAX_VDSO_BYTES (UINT64_C(1) << 20) /* it is a few pages; a core may claim any size */
+#define MAX_IMAGES_BYTES (UINT64_C(1) << 30) /* of all modules: a core may claim ten thousand */
+#define MAX_VDSO_BYTES (UINT64_C(1) << 20)   /* it is a few pages; a core may claim any size */
 #define PAGE UINT64_C(4096)
 
 static bool same_inode(const struct gmr__module_data *m, int fd)
@@ -134,11 +135,14 @@ static struct gmr__elf_file *from_memory(struct gmr__module_data *m)
     }
     if (vdso) /* its section headers are mapped, too */
         bytes = m->module.end - m->module.start;
-    if (bytes < sizeof(Elf64_Ehdr) || (vdso && bytes > MAX_VDSO_BYTES))
+    /* A file is hardly longer than what is mapped of it; what the headers claim beyond has no bytes here. */
+    if (bytes < sizeof(Elf64_Ehdr) || bytes > m->module.end - m->module.start || (vdso && bytes > MAX_VDSO_BYTES) ||
+        bytes > MAX_IMAGES_BYTES - m->owner->image_bytes)
         return NULL;
     unsigned char *image = calloc(1, bytes);
     if (!image)
         return NULL;
+    m->owner->image_bytes += bytes;
     bool any = false;
     for (unsigned i = 0; i < m->header.phdr_count; i++) {
         const Elf64_Phdr *p = &m->header.phdrs[i];

@@ -120,11 +120,14 @@ static void headers_that_lie(void **state)
 /* What a core's headers say of a vdso: one page is there, and gigabytes are claimed. */
 static unsigned vdso_reads;
 
+static uint64_t claimed_bytes = 4096;
+
 static int read_vdso(const struct gmr__snapshot *snapshot, uint64_t address, void *to, size_t bytes)
 {
     static unsigned char page[4096];
     uint64_t start = snapshot->maps[0].start;
-    Elf64_Phdr load = {.p_type = PT_LOAD, .p_flags = PF_R | PF_X, .p_filesz = 4096, .p_memsz = (uint64_t)1 << 40};
+    Elf64_Phdr load = {
+        .p_type = PT_LOAD, .p_flags = PF_R | PF_X, .p_filesz = claimed_bytes, .p_memsz = (uint64_t)1 << 40};
     Elf64_Ehdr header = {.e_ident = {0x7f, 'E', 'L', 'F', ELFCLASS64, 1, 1},
                          .e_type = ET_DYN,
                          .e_machine = gmr__arch_elf_machine,
@@ -373,6 +376,31 @@ static void cache_is_used(void **state)
     rmdir(directory);
 }
 
+/* A core's word for it: no more of a file is put together from memory than is mapped. */
+static void a_library_that_claims_more_than_is_mapped_is_left_alone(void **state)
+{
+    struct gmr__snapshot *snapshot = gmr__snapshot_new(0);
+    struct gmr__map *map = snapshot ? gmr__snapshot_alloc(snapshot, sizeof(*map)) : NULL;
+    assert_non_null(map);
+    *map = (struct gmr__map){
+        .start = 0x7f0000000000, .end = 0x7f0000002000, .read = true, .exec = true, .path = "/nowhere/lib.so"};
+    snapshot->maps = map;
+    snapshot->map_count = 1;
+    snapshot->read_live = read_vdso;
+    for (int claims = 0; claims < 2; claims++) {
+        claimed_bytes = claims ? 200 << 20 : 4096;
+        struct gmr__modules *modules = gmr__modules_new(snapshot);
+        assert_non_null(modules);
+        assert_int_equal(gmr__modules_count(modules), 1);
+        vdso_reads = 0;
+        assert_int_equal(gmr__module_found(gmr__modules_at(modules, 0)), !claims);
+        assert_in_range(vdso_reads, 0, 1000);
+        gmr__modules_free(modules);
+    }
+    claimed_bytes = 4096;
+    gmr__snapshot_free(snapshot);
+}
+
 /* --------------------------------------------------------------------------------- files that change */
 
 static int file_of(size_t bytes)
@@ -467,6 +495,7 @@ int main(void)
         cmocka_unit_test(demangling_is_bounded),
         cmocka_unit_test(headers_that_lie),
         cmocka_unit_test(a_vdso_that_claims_gigabytes_is_left_alone),
+        cmocka_unit_test(a_library_that_claims_more_than_is_mapped_is_left_alone),
         cmocka_unit_test(finds_itself),
         cmocka_unit_test(source_lines),
         cmocka_unit_test(source_lines_of_scripts),
