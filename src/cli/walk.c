@@ -19,6 +19,7 @@
 #include "sys/sys.h"
 
 #define DEBUGINFOD_TIMEOUT_MS 10000
+#define DEBUGINFOD_TOTAL_MS 20000
 
 struct gmr__walk {
     struct gmr__walk_options options;
@@ -85,7 +86,8 @@ static struct gmr__analysis_options analysis_options(struct gmr__walk *walk)
         .symbols = {.no_lines = walk->options.no_lines,
                     .cache_directory = cache,
                     .debuginfod_urls = walk->options.debuginfod_urls,
-                    .debuginfod_timeout_ms = DEBUGINFOD_TIMEOUT_MS},
+                    .debuginfod_timeout_ms = DEBUGINFOD_TIMEOUT_MS,
+                    .debuginfod_total_ms = DEBUGINFOD_TOTAL_MS},
     };
 }
 

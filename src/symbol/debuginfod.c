@@ -2,7 +2,8 @@
  * symbol/debuginfod.c - fetches a debug file by build id, only when the user asked for it, never without a time limit.
  *
  * Inspector only. Runs the program debuginfod-find (elfutils) from a fixed place: gmr is linked statically and can't load
- * libdebuginfod. The child is killed when its time is over. The network is never touched without `debuginfod_urls`.
+ * libdebuginfod. The child is killed when its time is over, and all files together have a limit, too. The network is never touched without
+ * `debuginfod_urls`.
  */
 #include <errno.h>
 #include <poll.h>
@@ -71,7 +72,9 @@ static ssize_t read_answer(int fd, uint64_t deadline_ns, char *text, size_t cap)
 int gmr__debuginfod_open(struct gmr__modules *modules, const char *build_id, char *path, size_t path_cap)
 {
     int ends[2], status;
-    uint64_t deadline_ns = gmr__now_ns() + (uint64_t)modules->debuginfod_timeout_ms * 1000000;
+    uint64_t now_ns = gmr__now_ns(), limit_ns = (uint64_t)modules->debuginfod_timeout_ms * 1000000;
+    if (limit_ns > modules->debuginfod_left_ns)
+        limit_ns = modules->debuginfod_left_ns;
     if (!modules->debuginfod_urls || !modules->debuginfod_urls[0] || modules->debuginfod_spent)
         return -ENOENT;
     if (pipe2(ends, O_CLOEXEC) < 0)
@@ -83,12 +86,13 @@ int gmr__debuginfod_open(struct gmr__modules *modules, const char *build_id, cha
         return pid;
     }
     path[0] = 0;
-    ssize_t got = read_answer(ends[0], deadline_ns, path, path_cap);
+    ssize_t got = read_answer(ends[0], now_ns + limit_ns, path, path_cap);
     close(ends[0]);
-    if (got < 0) {
-        kill(pid, SIGKILL);
-        modules->debuginfod_spent = true; /* a server that does not answer is asked once, not once a module */
-    }
+    kill(pid, SIGKILL); /* also of one that has said all it has to say and does not end */
+    uint64_t took_ns = gmr__now_ns() - now_ns;
+    modules->debuginfod_left_ns -= took_ns < modules->debuginfod_left_ns ? took_ns : modules->debuginfod_left_ns;
+    /* A server that does not answer is asked once, not once a module; one that is slow only as long as there is time. */
+    modules->debuginfod_spent = got < 0 || modules->debuginfod_left_ns == 0;
     while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
         continue;
     if (got > 0)

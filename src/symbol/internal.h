@@ -59,6 +59,7 @@ struct gmr__modules {
     size_t file_count;
     const char *debuginfod_urls; /* NULL: never ask */
     unsigned debuginfod_timeout_ms;
+    uint64_t debuginfod_left_ns; /* of the time for all files */
     bool debuginfod_spent;
     uint64_t image_bytes; /* of files put together from memory */
 };

@@ -72,7 +72,8 @@ struct gmr__symbolizer_options {
     const char *debug_directory; /* NULL: /usr/lib/debug */
     const char *cache_directory; /* NULL: no cache on disk */
     const char *debuginfod_urls; /* NULL: never */
-    unsigned debuginfod_timeout_ms;
+    unsigned debuginfod_timeout_ms; /* a file; 0: 10 s */
+    unsigned debuginfod_total_ms;   /* all files; 0: 5 minutes */
 };
 struct gmr__symbolizer *gmr__symbolizer_new(const struct gmr__snapshot *snapshot, struct gmr__modules *modules,
                                             const struct gmr__symbolizer_options *options);

@@ -29,6 +29,8 @@ struct gmr__symbolizer *gmr__symbolizer_new(const struct gmr__snapshot *snapshot
     if (options && options->debuginfod_urls) {
         modules->debuginfod_urls = options->debuginfod_urls;
         modules->debuginfod_timeout_ms = options->debuginfod_timeout_ms ? options->debuginfod_timeout_ms : 10000;
+        modules->debuginfod_left_ns =
+            (options->debuginfod_total_ms ? options->debuginfod_total_ms : 300000) * UINT64_C(1000000);
     }
     s->files = calloc(modules->count + 1, sizeof(*s->files));
     if (!s->files || !gmr__pool_init(&s->pool)) {

@@ -1,4 +1,5 @@
 """gmr symbolize: a report taken where no symbols are gets its names later, from files or a debuginfod; and the live report, too, when asked."""
+import contextlib
 import json
 import os
 import pathlib
@@ -6,6 +7,8 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
+import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "e2e"))
@@ -184,6 +187,66 @@ def a_debuginfod_that_never_answers_costs_its_time_limit(t):
                                 env=t.environment(HOME=str(t.directory("client"))))
         check(result.returncode in (0, 1), result.stderr)
         check(len(t.valid_json(result.stdout.decode())["threads"]) == 15, "threads are missing")
+
+
+class Bad:
+    """A server that answers every request in one way; `answer` writes to the socket's file."""
+
+    def __init__(self, t, answer):
+        self.listener, self.answer, self.asked = socket.create_server(("127.0.0.1", 0)), answer, 0
+        self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
+        t.cleanup(self.listener.close)
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self):
+        with contextlib.suppress(OSError):
+            while True:
+                self.answer_one(self.listener.accept()[0])
+
+    def answer_one(self, client):
+        with contextlib.suppress(OSError), client:
+            while b"\r\n\r\n" not in client.recv(65536):
+                pass
+            self.asked += 1
+            self.answer(client)
+
+
+def answers(body, status="200 OK"):
+    return lambda client: client.sendall(f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode() + body)
+
+
+def trickles(client):
+    """A byte now and then of a file that never ends."""
+    client.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 99999999\r\n\r\n\x7fELF")
+    while True:
+        client.sendall(b"\0")
+        time.sleep(0.2)
+
+
+@suite.test
+def a_debuginfod_that_answers_nonsense_names_nothing(t):
+    other = build(t, "-O2")[1].read_bytes()
+    if not shutil.which("debuginfod-find"):
+        raise Skip("debuginfod is not installed")
+    directory = t.directory("one")
+    program = directory / "target"
+    collection.run("gcc", "-g", "-O1", "-Wno-infinite-recursion", "-o", program, SOURCE, "-pthread")
+    collection.run("strip", program)
+    process = start(t, program)
+    for name, answer in {"another build's": answers(other), "garbage": answers(os.urandom(5000)), "a cut file": answers(other[:3000]), "nothing": answers(b""),
+                         "html": answers(b"<html>login</html>"), "404": answers(b"no", "404 Not Found"), "500": answers(b"", "500 Oops"),
+                         "no HTTP": lambda client: client.sendall(b"hello\n"), "a trickle": trickles}.items():
+        server = Bad(t, answer)
+        home = t.directory("client " + name)
+        result = t.gmr("report", process.pid, "--format", "json", "--no-cache", "--sections", "threads,stacks,modules", f"--debuginfod={server.url}",
+                       env=t.environment(HOME=str(home), DEBUGINFOD_CACHE_PATH=str(home), DEBUGINFOD_URLS=None))
+        check(result.returncode in (0, 1), name, result.returncode, result.stderr)
+        document = t.valid_json(result.stdout)
+        check(len(document["threads"]) == 15, name, "threads are missing")
+        names, _ = functions(document)
+        check("with_alloca" not in names and None in names, "named by", name, names)
+        check(server.asked >= 1, name, "was not asked")
+        check(name != "a trickle" or server.asked == 1, name, "was asked", server.asked, "times")
 
 
 if __name__ == "__main__":
