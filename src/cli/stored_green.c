@@ -81,7 +81,7 @@ static const json_t *stored_of(const struct gmr__green_list *list, const struct 
     return json_array_get(stored->threads, (size_t)thread->address);
 }
 
-static const char *entry_name(const struct gmr__green_list *list, const struct gmr__green_thread *thread)
+static const char *entry_name(const struct gmr__green_list *list, const struct gmr__green_thread *thread, int32_t stack)
 {
     return gmr__stored_string(json_object_get(stored_of(list, thread), "entry"), "function");
 }

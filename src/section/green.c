@@ -147,13 +147,38 @@ static void put_text(struct gmr_writer *w, const char *key, const char *value)
         gmr_put_string(w, key, value);
 }
 
-static void put_entry(struct gmr_writer *w, const struct gmr__green_list *list, const struct gmr__green_thread *t)
+/* A context of Boost's does not keep what it was made for: it is the outermost call that is neither Boost's nor the standard library's. */
+static bool see_entry(void *userdata, const struct gmr__line *line)
 {
-    if (!t->entry)
+    static const char *const theirs[] = {"boost::", "std::", "void std::", "gmr::", "make_fcontext"};
+    const char **entry = userdata;
+    for (size_t i = 0; line->function && i < sizeof(theirs) / sizeof(theirs[0]); i++)
+        if (strncmp(line->function, theirs[i], strlen(theirs[i])) == 0)
+            return true;
+    if (line->function && !line->language)
+        *entry = line->function;
+    return true;
+}
+
+static const char *entry_name(const struct gmr__green_list *list, const struct gmr__green_thread *thread, int32_t stack)
+{
+    const char *entry = NULL;
+    if (thread->entry)
+        return gmr__green_function(list, thread->entry, true);
+    if (stack >= 0 && (strcmp(thread->kind, "fcontext") == 0 || strcmp(thread->kind, "Boost.Context fiber") == 0))
+        gmr__stack_lines(list->analysis, gmr__analysis_stack_at(list->analysis, (uint32_t)stack), see_entry, &entry);
+    return entry;
+}
+
+static void put_entry(struct gmr_writer *w, const struct gmr__green_list *list, const struct gmr__green_thread *t,
+                      int32_t stack)
+{
+    const char *name = entry_name(list, t, stack);
+    if (!t->entry && !name)
         return;
     gmr_begin_map(w, "entry");
     put_hex(w, "pc", t->entry);
-    put_text(w, "function", gmr__green_function(list, t->entry, true));
+    put_text(w, "function", name);
     if (t->has_argument)
         gmr_put_format(w, "argument", "0x%llx", (unsigned long long)t->argument);
     gmr_end_map(w);
@@ -199,7 +224,7 @@ static void put_thread(struct gmr_writer *w, const struct gmr__green_list *list,
         gmr_put_uint(w, "switches", t.switches);
     put_hex(w, "address", t.address);
     put_hex(w, "parent", t.parent);
-    put_entry(w, list, &t);
+    put_entry(w, list, &t, item->stack);
     if (gmr__green_stack_use(&t, &used, &size)) {
         gmr_put_uint(w, "stack_bytes", size);
         gmr_put_uint(w, "stack_used_bytes", used);
@@ -218,11 +243,6 @@ static void put_thread(struct gmr_writer *w, const struct gmr__green_list *list,
 static void thread_at(const struct gmr__green_list *list, uint32_t index, struct gmr__green_thread *thread)
 {
     gmr__green_at(list->green, index, thread);
-}
-
-static const char *entry_name(const struct gmr__green_list *list, const struct gmr__green_thread *thread)
-{
-    return gmr__green_function(list, thread->entry, true);
 }
 
 static const char *creator_name(const struct gmr__green_list *list, const struct gmr__green_thread *thread)

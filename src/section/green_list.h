@@ -27,7 +27,8 @@ struct gmr__green_list {
     uint64_t now_ns;
     /* Where the text takes the rest from. creator_name: of creator[0]. */
     void (*at)(const struct gmr__green_list *list, uint32_t index, struct gmr__green_thread *thread);
-    const char *(*entry_name)(const struct gmr__green_list *list, const struct gmr__green_thread *thread);
+    const char *(*entry_name)(const struct gmr__green_list *list, const struct gmr__green_thread *thread,
+                              int32_t stack);
     const char *(*creator_name)(const struct gmr__green_list *list, const struct gmr__green_thread *thread);
     void (*put_stack)(struct gmr_writer *w, const struct gmr__green_list *list, int32_t stack);
     void *userdata;

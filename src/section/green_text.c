@@ -234,7 +234,7 @@ static void put_facts(struct gmr_writer *w, const struct gmr__green_list *list, 
     add_ages(&text, list, group);
     if (t.carrier && group->count == 1)
         add(&text, "; thread %d", t.carrier);
-    const char *entry = group->count == 1 ? list->entry_name(list, &t) : NULL;
+    const char *entry = group->count == 1 ? list->entry_name(list, &t, list->items[group->first].stack) : NULL;
     if (entry)
         add(&text, "; started in %.200s", entry);
     if (group->count == 1 && gmr__green_stack_use(&t, &used, &size)) {

@@ -196,6 +196,7 @@ def boost(t):
     for thread, stack in zip(threads, stacks):
         check(stack[0] in ("boost::context::fiber::resume", "boost::fibers::context::resume", "jump_fcontext"), stack)
         check(any("fiber_entry" in name for name in stack), stack)
+        check(thread["entry"] == {"function": "main::{lambda}::operator()"}, thread)
         check("end" not in document["stacks"][thread["stack"]], document["stacks"][thread["stack"]].get("end"))
     check({thread.get("name") for thread in threads} == {None, "first", "second"}, threads)
 

@@ -291,6 +291,7 @@ def each_has_the_stack_it_can_have(t):
         names = [frame.get("function", "") for frame in document["stacks"][thread["stack"]]["frames"]]
         deep = [name for name in names if name == "descend"]
         check(1 <= len(deep) <= 21 and "fiber_body" in names, names)
+        check(thread["entry"] == {"function": "fiber_body"}, thread)
 
 
 @suite.test
