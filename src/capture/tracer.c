@@ -30,6 +30,9 @@
 #define PATIENT_TIMEOUTS 4 /* threads waited for one by one before the rest is waited for together */
 #define MAX_ROUNDS 64      /* of listing threads */
 #define LATE_PATIENCE_NS 2000000000ULL
+#define DISK_PATIENCE_NS \
+    500000000ULL /* a busy disk's; one that hangs (a dead server's) costs the report so much, the target nothing */
+#define SETTLE_PAUSE_NS 1000000u
 #define USUAL_STACK (8u << 10)
 #define MOST_AHEAD (16u << 20)
 
@@ -151,21 +154,28 @@ void gmr__tracer_serve_late(struct gmr__tracer *tracer)
     serve_late(tracer, WNOHANG);
 }
 
-/* Is there one among the late that would stop if it got a processor? */
-static bool any_starved(struct gmr__tracer *tracer)
+static char state_now(struct gmr__tracer *tracer, size_t index)
 {
     struct gmr__proc_stat stat;
+    return gmr__proc_stat(tracer->proc, tracer->snapshot->pid, tracer->state->threads[index].tid, &stat) == 0
+               ? stat.state
+               : '?';
+}
+
+/* Is one of the late in this state? */
+static bool any_late(struct gmr__tracer *tracer, char state)
+{
     for (size_t i = 0; i < tracer->state->thread_count; i++)
-        if (tracer->asked_ns[i] &&
-            gmr__proc_stat(tracer->proc, tracer->snapshot->pid, tracer->state->threads[i].tid, &stat) == 0 &&
-            stat.state == 'R')
+        if (tracer->asked_ns[i] && state_now(tracer, i) == state)
             return true;
     return false;
 }
 
+/* Those that merely lack a processor are waited for as long as it takes, those that wait for a disk for as long as a disk may take. */
 static void wait_for_late(struct gmr__tracer *tracer)
 {
-    uint64_t now = gmr__tracer_now_ns(), deadline = now + tracer->thread_deadline_ns, last = now + LATE_PATIENCE_NS;
+    uint64_t now = gmr__tracer_now_ns(), deadline = now + tracer->thread_deadline_ns;
+    uint64_t last = now + LATE_PATIENCE_NS, last_disk = now + DISK_PATIENCE_NS;
     size_t before = tracer->late;
     while (tracer->late && now < deadline) {
         serve_late(tracer, 0); /* the ticking timer ends the wait */
@@ -173,7 +183,7 @@ static void wait_for_late(struct gmr__tracer *tracer)
         now = gmr__tracer_now_ns();
         if (now < deadline || now >= last || !tracer->late)
             continue;
-        if (tracer->late < before || any_starved(tracer))
+        if (tracer->late < before || any_late(tracer, 'R') || (now < last_disk && any_late(tracer, 'D')))
             deadline = now + tracer->thread_deadline_ns;
         before = tracer->late;
     }
@@ -247,6 +257,20 @@ static size_t room_ahead(size_t threads)
     return bytes < GMR__POPULATE_BYTES ? GMR__POPULATE_BYTES : bytes > MOST_AHEAD ? MOST_AHEAD : bytes;
 }
 
+/* Nobody need stand while one of them waits for a disk: none is told to stop before, for a while. */
+static void let_settle(struct gmr__tracer *tracer)
+{
+    uint64_t deadline = gmr__tracer_now_ns() + tracer->thread_deadline_ns;
+    for (size_t i = 0; i < tracer->state->thread_count; i++) {
+        struct gmr__thread *thread = &tracer->state->threads[i];
+        while (thread->state == 'D' && gmr__tracer_now_ns() < deadline) {
+            gmr__sleep_ns(SETTLE_PAUSE_NS);
+            tracer->state->progress++;
+            thread->state = state_now(tracer, i);
+        }
+    }
+}
+
 /* Threads can be born until every thread that could give birth stands; hence the relisting. */
 static void ask_all(struct gmr__tracer *tracer)
 {
@@ -255,8 +279,10 @@ static void ask_all(struct gmr__tracer *tracer)
         if (gmr__tasks_list(tracer) <= 0)
             return;
         make_asked(tracer, &asked_cap);
-        if (round == 0)
+        if (round == 0) {
             gmr__snapshot_populate(tracer->snapshot, room_ahead(tracer->state->thread_count));
+            let_settle(tracer);
+        }
         for (; done < tracer->state->thread_count; done++) {
             uint64_t now = gmr__tracer_now_ns();
             if (tracer->state->threads[done].quality != GMR__THREAD_NO_STACK && done < asked_cap &&
@@ -266,6 +292,15 @@ static void ask_all(struct gmr__tracer *tracer)
         }
     }
     tracer->state->unstable = true;
+}
+
+/* Do those that don't stand yet all wait for a disk? The others are not to stand for as long as that takes. */
+static bool only_hopeless(struct gmr__tracer *tracer, const int *signals)
+{
+    for (size_t i = 0; i < tracer->state->thread_count; i++)
+        if (tracer->asked_ns[i] && signals[i] < 0 && state_now(tracer, i) != 'D')
+            return false;
+    return true;
 }
 
 static void all_at_once(struct gmr__tracer *tracer)
@@ -285,14 +320,19 @@ static void all_at_once(struct gmr__tracer *tracer)
     bool any = false;
     while (tracer->late && gmr__tracer_now_ns() < (any ? deadline : patience)) {
         ptrdiff_t index = next_stopped(tracer, 0, &signal, &stands);
-        if (index < 0)
+        if (index < 0) {
+            if (any && only_hopeless(tracer, signals))
+                break;
             continue;
+        }
         tracer->late--;
         any |= stands;
-        if (stands)
+        if (stands) {
             signals[index] = signal;
-        else
+        } else {
             gmr__task_ended(&tracer->state->threads[index]);
+            tracer->asked_ns[index] = 0;
+        }
     }
     for (size_t i = 0; i < count; i++) {
         if (signals[i] >= 0)

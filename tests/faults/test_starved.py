@@ -163,7 +163,7 @@ def a_thread_in_uninterruptible_sleep(t):
     try:
         states = lambda: [path.read_text().rsplit(")", 1)[1].split()[0] for path in pathlib.Path(f"/proc/{puppet.pid}/task").glob("*/stat")]
         t.wait(lambda: "D" in states(), "the writer to hang")
-        for document in (from_outside(t, puppet.pid), puppet.document()):
+        for document in (from_outside(t, puppet.pid), from_outside(t, puppet.pid, "--all-at-once"), puppet.document()):
             hangs = [thread for thread in document["threads"] if thread["state"] == "disk-sleep"]
             check(len(hangs) == 1 and "uninterruptible" in hangs[0]["problem"], document["threads"])
             check(status_of(document, "threads")["status"] == "partial", document["report"])
