@@ -15,6 +15,7 @@
 
 #include "capture/apart.h"
 #include "capture/tracer.h"
+#include "sys/pin.h"
 #include "sys/proc.h"
 #include "sys/sys.h"
 
@@ -94,7 +95,7 @@ static int read_memory(const struct gmr__snapshot *snapshot, uint64_t address, v
     const pid_t *tid = snapshot->read_live_data;
     struct iovec local = {to, bytes}, remote = {(void *)(uintptr_t)address, bytes};
     ssize_t got = GMR__SYS(SYS_process_vm_readv, *tid, &local, 1, &remote, 1, 0);
-    return got == (ssize_t)bytes ? 0 : -EFAULT;
+    return got == (ssize_t)bytes && !gmr__pinned_gone(snapshot->pid, *tid) ? 0 : -EFAULT;
 }
 
 static int read_live(const struct gmr__snapshot *snapshot, uint64_t address, void *to, size_t bytes)
@@ -119,7 +120,8 @@ static void copy_vdso(struct gmr__snapshot *snapshot, pid_t tid)
         struct gmr__segment segment = {.address = map->start, .bytes = (uint32_t)(map->end - map->start)};
         void *place = gmr__snapshot_alloc(snapshot, segment.bytes);
         struct iovec local = {place, segment.bytes}, remote = {(void *)(uintptr_t)map->start, segment.bytes};
-        if (!place || GMR__SYS(SYS_process_vm_readv, tid, &local, 1, &remote, 1, 0) != (long)segment.bytes)
+        if (!place || GMR__SYS(SYS_process_vm_readv, tid, &local, 1, &remote, 1, 0) != (long)segment.bytes ||
+            gmr__pinned_gone(snapshot->pid, tid))
             return;
         segment.data = place;
         gmr__snapshot_add_extra(snapshot, &segment, 1);

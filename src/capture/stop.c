@@ -16,6 +16,7 @@
 
 #include "arch/trace.h"
 #include "capture/tracer.h"
+#include "sys/buf.h"
 #include "sys/proc.h"
 #include "sys/sys.h"
 
@@ -65,6 +66,31 @@ static int seize(struct gmr__tracer *tracer, pid_t tid)
     }
 }
 
+/* Between the list of threads and now it ended, and its number became another process's. */
+static bool is_a_stranger(const struct gmr__tracer *tracer, pid_t tid)
+{
+    char name[16];
+    struct gmr__buf text;
+    struct stat status;
+    gmr__buf_init(&text, name, sizeof(name));
+    gmr__buf_uint(&text, (uint64_t)tid);
+    long error = GMR__SYS(SYS_newfstatat, tracer->tasks_fd, name, &status, AT_SYMLINK_NOFOLLOW, 0, 0);
+    return tracer->tasks_fd >= 0 && (error == -ENOENT || error == -ESRCH);
+}
+
+/* It feels as little of us as a thread that is copied. Should it not stop in time, our end lets it go. */
+static void let_go(struct gmr__tracer *tracer, struct gmr__thread *thread)
+{
+    struct gmr__stopped stopped;
+    int signal = 0;
+    tracer->index_of[thread->tid] = 0;
+    if (ptrace(PTRACE_INTERRUPT, thread->tid, NULL, NULL) != 0 ||
+        gmr__stop_wait(thread, gmr__tracer_now_ns() + tracer->thread_deadline_ns, &signal) != GMR__STOP_STANDS)
+        return;
+    gmr__arch_stopped(thread->tid, &stopped); /* heals its system call */
+    ptrace(PTRACE_DETACH, thread->tid, NULL, (void *)(long)signal);
+}
+
 bool gmr__stop_ask(struct gmr__tracer *tracer, size_t index)
 {
     struct gmr__thread *thread = &tracer->state->threads[index];
@@ -80,6 +106,10 @@ bool gmr__stop_ask(struct gmr__tracer *tracer, size_t index)
         if (!tracer->state->denied)
             tracer->state->denied = gmr__task_denied(tracer, thread->tid, error);
         return fail(thread, tracer->state->denied);
+    }
+    if (is_a_stranger(tracer, thread->tid)) {
+        let_go(tracer, thread);
+        return gmr__task_ended(thread);
     }
     if (ptrace(PTRACE_INTERRUPT, thread->tid, NULL, NULL) != 0)
         return gmr__task_ended(thread);

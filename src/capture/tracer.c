@@ -362,10 +362,14 @@ void gmr__tracer_run(const struct gmr__capture_share *share, const struct gmr__c
         .thread_deadline_ns = (options->thread_deadline_ms ? options->thread_deadline_ms : 50) * 1000000ULL,
         .stop_all = stop_all,
         .memory_fd = -1,
+        .tasks_fd = -1,
     };
+    char tasks[GMR__PROC_PATH_MAX];
     if (tracer.stack_bytes > UINT32_MAX)
         tracer.stack_bytes = UINT32_MAX;
     gmr__copies_begin(&tracer);
+    tracer.tasks_fd = gmr__open(gmr__proc_path(tasks, sizeof(tasks), tracer.proc, tracer.snapshot->pid, 0, "task"),
+                                O_RDONLY | O_DIRECTORY);
     start_ticking();
     if (stop_all)
         all_at_once(&tracer);
@@ -377,4 +381,6 @@ void gmr__tracer_run(const struct gmr__capture_share *share, const struct gmr__c
     free(tracer.asked_ns);
     if (tracer.memory_fd >= 0)
         gmr__close(tracer.memory_fd);
+    if (tracer.tasks_fd >= 0)
+        gmr__close(tracer.tasks_fd);
 }

@@ -74,6 +74,7 @@ struct gmr__tracer {
     uint64_t thread_deadline_ns;
     bool stop_all;
     int memory_fd;      /* /proc/PID/mem, where process_vm_readv is forbidden; -1 not opened, -2 can't be */
+    int tasks_fd;       /* /proc/PID/task; -1 */
     uint32_t *index_of; /* by tid: index in threads + 1 */
     size_t late;        /* threads told to stop that haven't yet */
     unsigned timeouts;

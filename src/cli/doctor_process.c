@@ -16,6 +16,7 @@
 #include "cli/hello.h"
 #include "report/client.h"
 #include "sys/buf.h"
+#include "sys/pin.h"
 #include "sys/sys.h"
 
 #define HELLO_NS 1000000000u
@@ -53,9 +54,9 @@ static void look_at_tracer(struct patient *patient)
 /* A process that is not dumpable has /proc files owned by root (fs/proc/base.c, task_dump_owner). */
 static void look_at_dumpable(struct patient *patient)
 {
-    char path[64];
+    char path[GMR__PROC_PATH_MAX];
     struct stat st;
-    snprintf(path, sizeof(path), "/proc/%d/stat", (int)patient->process->pid);
+    gmr__proc_path(path, sizeof(path), "/proc", patient->process->pid, 0, "stat");
     uid_t uid = patient->status.uids.effective;
     patient->dumpable = stat(path, &st) < 0 || uid == 0 || st.st_uid == uid;
     if (!patient->dumpable && patient->host->capable)
@@ -70,9 +71,8 @@ static void look_at_dumpable(struct patient *patient)
 /* Opening mem asks the kernel for PTRACE_MODE_ATTACH, Yama and other security modules included, and does nothing else. */
 static void look_at_access(struct patient *patient)
 {
-    char path[64];
-    snprintf(path, sizeof(path), "/proc/%d/mem", (int)patient->process->pid);
-    int fd = gmr__open(path, O_RDONLY);
+    char path[GMR__PROC_PATH_MAX];
+    int fd = gmr__open(gmr__proc_path(path, sizeof(path), "/proc", patient->process->pid, 0, "mem"), O_RDONLY);
     patient->readable = fd >= 0;
     if (fd >= 0)
         gmr__close(fd);
@@ -154,8 +154,8 @@ static bool maps_libgmr(pid_t pid)
 
 static bool in_its_root(pid_t pid, const char *file)
 {
-    char path[1024];
-    snprintf(path, sizeof(path), "/proc/%d/root%s", (int)pid, file);
+    char root[GMR__PROC_PATH_MAX], path[1024];
+    snprintf(path, sizeof(path), "%s%s", gmr__proc_path(root, sizeof(root), "/proc", pid, 0, "root"), file);
     return access(path, F_OK) == 0;
 }
 
@@ -187,6 +187,9 @@ static void look_from_within(const struct patient *patient)
 static int conclude(const struct patient *patient)
 {
     pid_t pid = patient->process->pid;
+    if (gmr__pinned_gone(pid, 0))
+        return gmr__fail(GMR__EXIT_NO_PROCESS, NULL, "process %d (%s) has ended meanwhile", (int)pid,
+                         patient->process->comm);
     if (patient->readable && patient->host->can_trace && !patient->traced) {
         printf("Result: `gmr report %d` works: by ptrace, every thread%s.\n", (int)pid,
                patient->libgmr ? ", and its own sections" : "; no sections of its own, since it carries no libgmr");

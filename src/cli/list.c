@@ -14,6 +14,7 @@
 #include "cli/process.h"
 #include "report/client.h"
 #include "sys/grow.h"
+#include "sys/pin.h"
 #include "sys/sys.h"
 
 #define LIST_NS 300000000ull
@@ -53,6 +54,8 @@ static int add_row(void *userdata, const char *path, pid_t pid)
     struct rows *rows = userdata;
     uint64_t deadline_ns = gmr__now_ns() + LIST_NS;
     pid_t found = 0;
+    if (gmr__pin(pid) == -ESRCH)
+        return 0;
     int fd = gmr__client_connect_path(path, pid, deadline_ns, &found);
     if (fd < 0 && fd != -ETIMEDOUT)
         return 0; /* left behind, or another user's */
@@ -67,6 +70,7 @@ static int add_row(void *userdata, const char *path, pid_t pid)
     row->status = fd < 0 ? fd : gmr__hello_ask(fd, deadline_ns, &row->hello);
     gmr__process_name(pid, row->name, sizeof(row->name));
     gmr__tame(row->name);
+    rows->count -= gmr__pinned_gone(pid, 0);
     return 0;
 }
 

@@ -1,7 +1,8 @@
 /*
  * cli/process.c - which process the user means, and whether a report of it can be made at all.
  *
- * The gmr command only. Reads /proc; what it reads may be gone a moment later, so every later step checks again.
+ * The gmr command only. Reads /proc; what it reads may be gone a moment later. So the process that is found is pinned: from then on nobody who
+ * comes to have its number is taken for it.
  */
 #include "cli/process.h"
 
@@ -17,6 +18,8 @@
 #include "section/secrets.h"
 #include "sys/buf.h"
 #include "sys/grow.h"
+#include "sys/pin.h"
+#include "sys/proc.h"
 #include "sys/sys.h"
 
 #define PF_KTHREAD \
@@ -59,15 +62,14 @@ static bool status_number(const char *status, const char *key, unsigned long *va
 
 int gmr__process_read(pid_t pid, struct gmr__process *process)
 {
-    char path[64], text[4096];
+    char text[4096];
     unsigned long uid;
     memset(process, 0, sizeof(*process));
     process->pid = pid;
-    snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
-    if (gmr__read_file(path, text, sizeof(text)) <= 0 || parse_stat(text, process) < 0)
+    if (gmr__proc_read("/proc", pid, 0, "stat", text, sizeof(text)) <= 0 || parse_stat(text, process) < 0)
         return -ENOENT;
-    snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
-    if (gmr__read_file(path, text, sizeof(text)) <= 0 || !status_number(text, "\nUid:\t", &uid, 10))
+    if (gmr__proc_read("/proc", pid, 0, "status", text, sizeof(text)) <= 0 ||
+        !status_number(text, "\nUid:\t", &uid, 10))
         return -ENOENT;
     process->uid = (uid_t)uid;
     return 0;
@@ -90,25 +92,21 @@ int gmr__process_each(int (*each)(void *userdata, pid_t pid), void *userdata)
 
 static bool is_named(pid_t pid, const char *name)
 {
-    char path[64], text[PATH_MAX];
-    snprintf(path, sizeof(path), "/proc/%d/comm", (int)pid);
-    ssize_t got = gmr__read_file(path, text, sizeof(text));
+    char text[PATH_MAX];
+    ssize_t got = gmr__proc_read("/proc", pid, 0, "comm", text, sizeof(text));
     if (got > 0) {
         text[strcspn(text, "\n")] = '\0';
         if (strcmp(text, name) == 0)
             return true;
     }
-    snprintf(path, sizeof(path), "/proc/%d/exe", (int)pid);
-    got = readlink(path, text, sizeof(text) - 1);
+    got = gmr__proc_readlink("/proc", pid, 0, "exe", text, sizeof(text));
     if (got > 0) {
-        text[got] = '\0';
         const char *slash = strrchr(text, '/');
         if (slash && strcmp(slash + 1, name) == 0)
             return true;
     }
     /* The name it was started by: "python3" with exe python3.11, or what setproctitle wrote ("nginx: master ..."). */
-    snprintf(path, sizeof(path), "/proc/%d/cmdline", (int)pid);
-    if (gmr__read_file(path, text, sizeof(text)) <= 0)
+    if (gmr__proc_read("/proc", pid, 0, "cmdline", text, sizeof(text)) <= 0)
         return false;
     text[strcspn(text, ": ")] = '\0';
     const char *slash = strrchr(text, '/');
@@ -118,16 +116,14 @@ static bool is_named(pid_t pid, const char *name)
 /* What it calls itself comes first: redis-server's executable is a link to redis-check-rdb. */
 void gmr__process_name(pid_t pid, char *to, size_t cap)
 {
-    char path[64], text[PATH_MAX];
-    snprintf(path, sizeof(path), "/proc/%d/cmdline", (int)pid);
-    if (gmr__read_file(path, text, sizeof(text)) > 0)
+    char text[PATH_MAX];
+    if (gmr__proc_read("/proc", pid, 0, "cmdline", text, sizeof(text)) > 0)
         text[strcspn(text, ": ")] = '\0';
     else
         text[0] = '\0';
     const char *slash = strrchr(text, '/'), *name = slash ? slash + 1 : text;
     if (!*name) {
-        snprintf(path, sizeof(path), "/proc/%d/comm", (int)pid);
-        if (gmr__read_file(path, text, sizeof(text)) <= 0)
+        if (gmr__proc_read("/proc", pid, 0, "comm", text, sizeof(text)) <= 0)
             text[0] = '\0';
         text[strcspn(text, "\n")] = '\0';
         name = text;
@@ -166,13 +162,12 @@ static void add_argument(void *userdata, const char *text, size_t bytes)
 
 static void show_match(pid_t pid)
 {
-    char path[64], text[1024], shown[1024];
+    char text[1024], shown[1024];
     struct gmr__process process;
     struct gmr__buf line;
     if (gmr__process_read(pid, &process) < 0)
         return;
-    snprintf(path, sizeof(path), "/proc/%d/cmdline", (int)pid);
-    ssize_t got = gmr__read_file(path, text, sizeof(text));
+    ssize_t got = gmr__proc_read("/proc", pid, 0, "cmdline", text, sizeof(text));
     gmr__buf_init(&line, shown, sizeof(shown));
     if (got > 0)
         gmr__each_argument(text, (size_t)got, got == sizeof(text) - 1, add_argument, &line);
@@ -196,7 +191,8 @@ static int find_by_name(const char *name, struct gmr__process *process)
             show_match(matches.pids[i]);
         if (matches.count > MATCHES_SHOWN)
             fprintf(stderr, "     ... and %zu more\n", matches.count - MATCHES_SHOWN);
-    } else if (gmr__process_read(matches.pids[0], process) < 0) {
+    } else if (gmr__pin(matches.pids[0]) == -ESRCH || !is_named(matches.pids[0], name) ||
+               gmr__process_read(matches.pids[0], process) < 0) {
         gmr__fail(GMR__EXIT_NO_PROCESS, NULL, "process %d (%s) has just ended", (int)matches.pids[0], name);
     } else {
         code = GMR__EXIT_WHOLE;
@@ -208,10 +204,10 @@ static int find_by_name(const char *name, struct gmr__process *process)
 /* /proc/TID exists for every thread although no listing shows it. */
 static pid_t thread_group_of(pid_t tid)
 {
-    char path[64], text[4096];
+    char text[4096];
     unsigned long group;
-    snprintf(path, sizeof(path), "/proc/%d/status", (int)tid);
-    if (gmr__read_file(path, text, sizeof(text)) <= 0 || !status_number(text, "\nTgid:\t", &group, 10))
+    if (gmr__proc_read("/proc", tid, 0, "status", text, sizeof(text)) <= 0 ||
+        !status_number(text, "\nTgid:\t", &group, 10))
         return tid;
     return (pid_t)group;
 }
@@ -226,7 +222,7 @@ int gmr__process_find(const char *text, struct gmr__process *process)
     if (!gmr__parse_number(text, 1, INT_MAX, &pid))
         return gmr__fail(GMR__EXIT_USAGE, "a pid is a number from 1 to 2147483647", "'%s' is no pid", text);
     pid_t group = thread_group_of((pid_t)pid);
-    if (gmr__process_read(group, process) < 0)
+    if (gmr__pin(group) == -ESRCH || gmr__pinned_gone(group, (pid_t)pid) || gmr__process_read(group, process) < 0)
         return gmr__fail(GMR__EXIT_NO_PROCESS, "see: ps -e", "there is no process %ld", pid);
     if (group != (pid_t)pid)
         gmr__note("%ld is a thread of process %d (%s); reporting the process", pid, (int)group, process->comm);

@@ -26,7 +26,7 @@ int gmr__process_read(pid_t pid, struct gmr__process *process);
 int gmr__process_each(int (*each)(void *userdata, pid_t pid), void *userdata);
 
 /*
- * PID or NAME as typed -> *process. Names match the executable's name, argv[0]'s or the thread name of the process. Says on standard error what
+ * PID or NAME as typed -> *process, which is pinned (sys/pin.h). Names match the executable's name, argv[0]'s or the thread name of the process. Says on standard error what
  * is wrong, with the next step. Returns GMR__EXIT_WHOLE or the exit code to end with.
  */
 int gmr__process_find(const char *text, struct gmr__process *process);

@@ -16,6 +16,7 @@
 #include "cli/hello.h"
 #include "cli/process.h"
 #include "report/client.h"
+#include "sys/proc.h"
 #include "sys/sys.h"
 
 #define HELLO_NS 1000000000ull /* the answer comes from a thread that has nothing else to do */
@@ -42,10 +43,9 @@ static uint64_t earlier(uint64_t a, uint64_t b)
 
 static bool maps_libgmr(pid_t pid)
 {
-    char path[64], line[4096];
+    char path[GMR__PROC_PATH_MAX], line[4096];
     bool found = false;
-    snprintf(path, sizeof(path), "/proc/%d/maps", (int)pid);
-    FILE *maps = fopen(path, "re");
+    FILE *maps = fopen(gmr__proc_path(path, sizeof(path), "/proc", pid, 0, "maps"), "re");
     while (maps && !found && fgets(line, sizeof(line), maps))
         found = strstr(line, "/libgmr") != NULL;
     if (maps)

@@ -16,6 +16,7 @@
 #include "report/order.h"
 #include "section/analysis.h"
 #include "symbol/cache.h"
+#include "sys/pin.h"
 #include "sys/sys.h"
 
 #define DEBUGINFOD_TIMEOUT_MS 10000
@@ -142,6 +143,8 @@ struct gmr__walk *gmr__walk_new(const struct gmr__walk_options *options)
     if (!walk)
         return NULL;
     walk->options = *options;
+    if (!gmr__pinned_path("/proc", options->pid))
+        gmr__pin(options->pid); /* the inspector: where it can't be pinned, it goes by its number */
     if (!wants_capture(options))
         return walk;
     walk->snapshot = capture(walk);
@@ -204,6 +207,8 @@ int gmr__walk_proc_section(const struct gmr__walk_options *options, struct gmr_w
     struct gmr__section_status status = {.status = GMR__OK};
     gmr__section_begin(w, &section->head);
     section->run(w, &target, &status);
+    if (gmr__pinned_gone(options->pid, 0)) /* what was not there any more is no sign of anything else */
+        status = (struct gmr__section_status){GMR__PARTIAL, "the process ended before all of this could be read", ""};
     return end_section(w, &status, partial);
 }
 

@@ -13,6 +13,8 @@
 
 #include "arch/code.h"
 #include "green/set.h"
+#include "sys/pin.h"
+#include "sys/proc.h"
 #include "sys/sys.h"
 
 #define AT_NUMBER_RANDOM 25
@@ -26,9 +28,8 @@ void gmr__green_memory_init(struct gmr__green *green)
 /* A leader that has ended has no memory; its living threads do. */
 static bool use_living_thread(struct gmr__green *green)
 {
-    char path[64];
-    snprintf(path, sizeof(path), "/proc/%d/task", (int)green->snapshot->pid);
-    DIR *tasks = opendir(path);
+    char path[GMR__PROC_PATH_MAX];
+    DIR *tasks = opendir(gmr__proc_path(path, sizeof(path), "/proc", green->snapshot->pid, 0, "task"));
     if (!tasks)
         return false;
     char byte;
@@ -61,6 +62,8 @@ int gmr__green_read(struct gmr__green *green, uint64_t address, void *to, size_t
             break;
         done += (size_t)n;
     }
+    if (done && gmr__pinned_gone(green->snapshot->pid, green->read_pid))
+        return -ESRCH;
     if (done == bytes)
         return 0;
     if (green->read_pid && done)
@@ -104,7 +107,7 @@ static size_t read_batch(struct gmr__green *green, struct gmr__green_piece *piec
     ssize_t got = process_vm_readv(green->read_pid, local, n, remote, n, 0);
     if (got < 0 && errno == ESRCH && use_living_thread(green))
         return 0;
-    size_t left = got < 0 ? 0 : (size_t)got;
+    size_t left = got < 0 || gmr__pinned_gone(green->snapshot->pid, green->read_pid) ? 0 : (size_t)got;
     green->read_bytes += left;
     for (size_t i = 0; i < n; i++) {
         pieces[i].got = left < pieces[i].bytes ? (uint32_t)left : pieces[i].bytes;
@@ -157,18 +160,15 @@ bool gmr__green_is_return_address(struct gmr__green *green, uint64_t address)
 
 int gmr__green_pointer_guard(struct gmr__green *green, uint64_t *guard)
 {
-    char path[64];
     uint64_t auxv[64];
     if (!green->read_pid && green->snapshot->random)
         return gmr__green_read(green, green->snapshot->random + 8, guard, sizeof(*guard));
     if (!green->read_pid)
         return -ENOTSUP;
-    snprintf(path, sizeof(path), "/proc/%d/auxv", (int)green->read_pid);
-    int fd = gmr__open(path, O_RDONLY);
-    if (fd < 0)
-        return fd;
-    ssize_t n = gmr__read_full(fd, auxv, sizeof(auxv));
-    gmr__close(fd);
+    pid_t pid = green->snapshot->pid, tid = green->read_pid;
+    ssize_t n = gmr__proc_read("/proc", pid, tid == pid ? 0 : tid, "auxv", (char *)auxv, sizeof(auxv));
+    if (n < 0)
+        return (int)n;
     for (ssize_t i = 0; i + 1 < n / (ssize_t)sizeof(auxv[0]); i += 2)
         if (auxv[i] == AT_NUMBER_RANDOM)
             return gmr__green_read(green, auxv[i + 1] + 8, guard,

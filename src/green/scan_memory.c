@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "green/scan.h"
+#include "sys/proc.h"
 #include "sys/sys.h"
 
 #define PAGE 4096u
@@ -86,8 +87,8 @@ bool gmr__scan_memory(struct gmr__green *green, bool (*wanted)(void *userdata, c
                       void *userdata)
 {
     const struct gmr__snapshot *snapshot = gmr__green_snapshot(green);
-    char path[64];
-    snprintf(path, sizeof(path), "/proc/%d/pagemap", (int)snapshot->pid);
+    char path[GMR__PROC_PATH_MAX];
+    gmr__proc_path(path, sizeof(path), "/proc", snapshot->pid, 0, "pagemap");
     bool core = snapshot->method && strcmp(snapshot->method, "core") == 0; /* its pid may be somebody else's by now */
     struct walk walk = {
         .green = green, .see = see, .userdata = userdata, .pagemap = core ? -1 : gmr__open(path, O_RDONLY)};

@@ -14,6 +14,7 @@
 
 #include "green/set.h"
 #include "sys/mapped.h"
+#include "sys/proc.h"
 #include "sys/sys.h"
 
 #define MAX_SYMBOLS 4000000u
@@ -29,10 +30,10 @@ struct gmr__green_module {
 
 static int open_map(const struct gmr__green *green, const struct gmr__map *map)
 {
-    char path[4200];
+    char path[4200], name[64];
     /* The very file that is mapped, whatever stands at its path by now; needs privileges in some kernels. */
-    snprintf(path, sizeof(path), "/proc/%d/map_files/%llx-%llx", (int)green->snapshot->pid,
-             (unsigned long long)map->start, (unsigned long long)map->end);
+    snprintf(name, sizeof(name), "map_files/%llx-%llx", (unsigned long long)map->start, (unsigned long long)map->end);
+    gmr__proc_path(path, sizeof(path), "/proc", green->snapshot->pid, 0, name);
     int fd = green->read_pid ? gmr__open(path, O_RDONLY | O_NONBLOCK) : -ENOENT;
     if (fd >= 0)
         return fd;

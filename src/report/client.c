@@ -17,6 +17,8 @@
 #include <unistd.h>
 
 #include "sys/buf.h"
+#include "sys/pin.h"
+#include "sys/proc.h"
 #include "sys/sys.h"
 
 #define BUSY_RETRY_NS 5000000ull
@@ -78,6 +80,8 @@ int gmr__client_connect_path(const char *path, pid_t pid, uint64_t deadline_ns, 
         status = -errno;
     if (status == 0 && pid && peer.pid != pid)
         status = -ENOENT; /* left behind by an earlier process of this number, or planted */
+    if (status == 0 && gmr__pinned_gone(pid, 0))
+        status = -ESRCH; /* a later process of this number */
     if (status < 0) {
         close(fd);
         return status == -ECONNREFUSED ? -ENOENT : status;
@@ -92,9 +96,8 @@ int gmr__client_connect_path(const char *path, pid_t pid, uint64_t deadline_ns, 
 /* The pid a process has in its own namespace (the last number of NSpid) and its effective uid. */
 static bool identity(pid_t pid, pid_t *own_pid, uid_t *uid)
 {
-    char path[64], text[4096];
-    snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
-    if (gmr__read_file(path, text, sizeof(text)) <= 0)
+    char text[4096];
+    if (gmr__proc_read("/proc", pid, 0, "status", text, sizeof(text)) <= 0)
         return false;
     const char *uids = strstr(text, "\nUid:\t"), *pids = strstr(text, "\nNSpid:\t");
     unsigned real, effective;
@@ -116,9 +119,7 @@ static bool runtime_directory_of(pid_t pid, char *to, size_t cap)
 {
     static const char name[] = "XDG_RUNTIME_DIR=";
     static char environment[1 << 20];
-    char path[64];
-    snprintf(path, sizeof(path), "/proc/%d/environ", (int)pid);
-    ssize_t got = gmr__read_file(path, environment, sizeof(environment));
+    ssize_t got = gmr__proc_read("/proc", pid, 0, "environ", environment, sizeof(environment));
     for (ssize_t at = 0; at < got; at += (ssize_t)strlen(environment + at) + 1) {
         if (strncmp(environment + at, name, sizeof(name) - 1) == 0) {
             snprintf(to, cap, "%s", environment + at + sizeof(name) - 1);
@@ -150,7 +151,7 @@ int gmr__client_connect(pid_t pid, uint64_t deadline_ns)
         for (int through_root = 1; through_root >= 0; through_root--) {
             char prefix[48] = "";
             if (through_root)
-                snprintf(prefix, sizeof(prefix), "/proc/%d/root", (int)pid);
+                gmr__proc_path(prefix, sizeof(prefix), "/proc", pid, 0, "root");
             if ((size_t)snprintf(path, sizeof(path), "%s%s/%d.sock", prefix, directories[i], (int)own_pid) >=
                 sizeof(path))
                 continue;

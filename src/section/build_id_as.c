@@ -12,6 +12,7 @@
 #include <stdbool.h>
 
 #include "sys/buf.h"
+#include "sys/pin.h"
 #include "sys/sys.h"
 
 #define MAX_HEADERS 32
@@ -39,7 +40,8 @@ static bool read_at(struct image *image, uint64_t offset, void *to, size_t bytes
     if (__builtin_add_overflow(image->start, offset, &address))
         return false;
     struct iovec local = {to, bytes}, remote = {(void *)(uintptr_t)address, bytes};
-    return is_read(image, GMR__SYS(SYS_process_vm_readv, image->pid, &local, 1, &remote, 1, 0), bytes);
+    return is_read(image, GMR__SYS(SYS_process_vm_readv, image->pid, &local, 1, &remote, 1, 0), bytes) &&
+           !gmr__pinned_gone(image->pid, 0);
 }
 
 static void put_hex(const unsigned char *bytes, size_t count, char *to, size_t cap)

@@ -9,6 +9,7 @@
 #include <sys/utsname.h>
 
 #include "section/note.h"
+#include "sys/pin.h"
 #include "sys/proc.h"
 #include "sys/sys.h"
 
@@ -161,6 +162,8 @@ static void put_cpus(struct gmr_writer *w, const struct gmr__target *target, str
     gmr__section_unread(status, "the number of processors", lines.error);
     gmr__lines_close(&lines);
     long n = GMR__SYS(SYS_sched_getaffinity, target->pid, sizeof(allowed), allowed, 0, 0, 0);
+    if (gmr__pinned_gone(target->pid, 0))
+        n = -ESRCH;
     gmr__section_unread(status, "on which processors it may run", n < 0 ? (int)n : 0);
     for (long i = 0; i < n / (long)sizeof(*allowed); i++) {
         for (unsigned long word = allowed[i]; word; word &= word - 1)

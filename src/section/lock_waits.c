@@ -22,6 +22,8 @@
 #include <unistd.h>
 
 #include "section/analysis.h"
+#include "sys/pin.h"
+#include "sys/proc.h"
 #include "sys/sys.h"
 
 #define MOST_WAITERS 1024        /* two readings of /proc each, some 10 us */
@@ -90,10 +92,9 @@ static const char *kind_of(const struct gmr__analysis *analysis, const struct gm
 /* Waits until the deadline for a thread that runs: one just let go has not come back to its call yet, on a busy machine for a while. */
 static bool read_call(const struct gmr__snapshot *snapshot, pid_t tid, uint64_t deadline_ns, struct call *call)
 {
-    char path[64], text[256];
-    snprintf(path, sizeof(path), "/proc/%d/task/%d/syscall", (int)snapshot->pid, (int)tid);
+    char text[256];
     for (;;) {
-        if (gmr__read_file(path, text, sizeof(text)) <= 0)
+        if (gmr__proc_read("/proc", snapshot->pid, tid, "syscall", text, sizeof(text)) <= 0)
             return false;
         if (!starts(text, "running") || gmr__now_ns() >= deadline_ns)
             break;
@@ -119,7 +120,7 @@ static bool waits_on_futex(const struct call *call)
 static bool read_mutex(pid_t pid, uint64_t address, struct mutex *mutex)
 {
     struct iovec local = {mutex, sizeof(*mutex)}, remote = {(void *)(uintptr_t)address, sizeof(*mutex)};
-    if (process_vm_readv(pid, &local, 1, &remote, 1, 0) != (ssize_t)sizeof(*mutex))
+    if (process_vm_readv(pid, &local, 1, &remote, 1, 0) != (ssize_t)sizeof(*mutex) || gmr__pinned_gone(pid, 0))
         return false;
     if (!mutex->owner || mutex->kind & ~(uint32_t)KIND_ALL || mutex->kind & KIND_PROTECTED)
         return false;
@@ -131,10 +132,10 @@ static bool read_mutex(pid_t pid, uint64_t address, struct mutex *mutex)
 /* The number that the target's own pid namespace has for it. */
 static int64_t own_number(const struct gmr__snapshot *snapshot, pid_t tid)
 {
-    char path[64], status[4096];
+    char status[4096];
     int64_t number = tid;
-    snprintf(path, sizeof(path), "/proc/%d/task/%d/status", (int)snapshot->pid, (int)tid);
-    const char *line = gmr__read_file(path, status, sizeof(status)) > 0 ? strstr(status, "\nNSpid:") : NULL;
+    bool known = gmr__proc_read("/proc", snapshot->pid, tid, "status", status, sizeof(status)) > 0;
+    const char *line = known ? strstr(status, "\nNSpid:") : NULL;
     for (line = line ? line + 7 : NULL; line && *line && *line != '\n'; line += strcspn(line, "\t\n"))
         if (*line == '\t')
             number = strtoll(++line, NULL, 10);

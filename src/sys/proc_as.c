@@ -10,6 +10,7 @@
 #include <limits.h>
 
 #include "sys/buf.h"
+#include "sys/pin.h"
 #include "sys/sys.h"
 
 /* As the kernel writes it for getdents64; glibc's struct dirent64 is the same but says char d_name[256]. */
@@ -24,9 +25,10 @@ struct entry {
 const char *gmr__proc_path(char *to, size_t cap, const char *proc, pid_t pid, pid_t tid, const char *name)
 {
     struct gmr__buf path;
+    const char *pinned = gmr__pinned_path(proc, pid);
     gmr__buf_init(&path, to, cap);
-    gmr__buf_str(&path, proc);
-    if (pid > 0) {
+    gmr__buf_str(&path, pinned ? pinned : proc);
+    if (pid > 0 && !pinned) {
         gmr__buf_char(&path, '/');
         gmr__buf_uint(&path, (uint64_t)pid);
     }

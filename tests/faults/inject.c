@@ -3,6 +3,7 @@
  *
  *     inject LOG N[+] ERRNO COMMAND ...    runs COMMAND; N+: that call and all that follow; writes what was done to LOG, ends as COMMAND does
  *                                          ERRNO 0: the nth call of its child processes is never answered: it hangs until somebody kills it
+ *                                          ERRNO wait: before the nth call everything waits, from when there is LOG.at until there is LOG.go
  *     inject PID FD                        supervises the filter that PID has installed for a part of itself (puppet's "supervise")
  *
  * In the second form lines on standard input are orders: "fail N[+] ERRNO" counts from 0 anew, "stop" lets everything pass; each is answered with
@@ -28,7 +29,8 @@ struct plan {
     long at; /* -1: nothing fails */
     bool and_after;
     int error;
-    pid_t hang_but; /* error 0: calls of other processes than this hang; 0: none does */
+    const char *wait; /* LOG, where the nth call is to wait; else NULL */
+    pid_t hang_but;   /* error 0: calls of other processes than this hang; 0: none does */
     long count;
     char failed[40];
 };
@@ -94,6 +96,17 @@ static bool may_fail(const struct seccomp_notif *notice, const char *name, int e
     }
 }
 
+static void wait_for_go(const char *log)
+{
+    char path[4096];
+    snprintf(path, sizeof(path), "%s.at", log);
+    int fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+    close(fd);
+    snprintf(path, sizeof(path), "%s.go", log);
+    for (int i = 0; fd >= 0 && access(path, F_OK) != 0 && i < 60000; i++)
+        usleep(1000);
+}
+
 /* One call: fails it or lets it pass. False: nobody is behind the filter any more. */
 static bool decide(int listener, struct plan *plan)
 {
@@ -110,6 +123,10 @@ static bool decide(int listener, struct plan *plan)
     if (plan->hang_but && (pid_t)notice.pid != plan->hang_but && !in(never, name) && plan->count++ == plan->at) {
         snprintf(plan->failed, sizeof(plan->failed), "%s", name);
         return true;
+    }
+    if (plan->wait && !in(never, name) && plan->count++ == plan->at) {
+        snprintf(plan->failed, sizeof(plan->failed), "%s", name);
+        wait_for_go(plan->wait);
     }
     if (plan->error && may_fail(&notice, name, plan->error)) {
         long number = plan->count++;
@@ -220,7 +237,9 @@ static int run(const char *log, const char *at, const char *error, char **argv)
     if (child == 0)
         start(ends[1], argv);
     close(ends[1]);
-    if (!plan.error)
+    if (strcmp(error, "wait") == 0)
+        plan.wait = log;
+    else if (!plan.error)
         plan.hang_but = child;
     if (child < 0 || read(ends[0], &number, sizeof(number)) != sizeof(number))
         return 125;
@@ -253,7 +272,7 @@ int main(int argc, char **argv)
     if (argc == 3)
         return supervise(atoi(argv[1]), atoi(argv[2]));
     if (argc < 5) {
-        fprintf(stderr, "usage: inject LOG N[+] ERRNO COMMAND ... | inject PID FD\n");
+        fprintf(stderr, "usage: inject LOG N[+] ERRNO|0|wait COMMAND ... | inject PID FD\n");
         return 2;
     }
     return run(argv[1], argv[2], argv[3], argv + 4);

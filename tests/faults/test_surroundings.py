@@ -86,8 +86,7 @@ def a_read_only_file_system(t):
     script = f'mount --bind {logs} {logs} && mount -o remount,ro,bind {logs} && exec "$0" "$@"'
     can(*fence, "/bin/sh", "-c", script)
     puppet = Puppet(t, "threads 3", argv=[*fence, "/bin/sh", "-c", script])
-    puppet.options(log_dir=logs)
-    puppet("setup")
+    puppet.setup(log_dir=logs)
     report = puppet.report()
     check(not list(logs.iterdir()), "a file on a read-only file system")
     section(report, "Threads")
