@@ -121,8 +121,10 @@ int64_t gmr__analysis_stack(struct gmr__analysis *analysis, const struct gmr__st
 {
     struct gmr__stack_table *table = analysis->table;
     uint64_t hash = hash_of(native, language);
-    if (!grow(table))
+    if (!grow(table)) {
+        analysis->stacks_lost = true;
         return -1;
+    }
     size_t mask = table->slot_count - 1, at = (size_t)hash & mask;
     for (; table->slots[at]; at = (at + 1) & mask) {
         uint32_t index = table->slots[at] - 1;
@@ -157,6 +159,8 @@ void gmr__section_stacks(struct gmr_writer *w, struct gmr__analysis *analysis, s
         status->status = GMR__FAILED;
         snprintf(status->reason, sizeof(status->reason), "%s", analysis->snapshot->problem);
     }
+    if (analysis->stacks_lost && status->status == GMR__OK)
+        *status = (struct gmr__section_status){.status = GMR__PARTIAL, .reason = "gmr ran out of memory"};
     for (uint32_t i = 0; i < gmr__analysis_stack_count(analysis) && !gmr__writer_error(w); i++) {
         gmr_begin_map(w, NULL);
         gmr__stack_data(w, analysis, gmr__analysis_stack_at(analysis, i));

@@ -29,6 +29,12 @@ static int64_t stack_of(struct gmr__analysis *analysis, size_t index)
     return native || language ? gmr__analysis_stack(analysis, native, language) : -1;
 }
 
+static const char *problem_of(const struct gmr__analysis *analysis, size_t index, int64_t stack)
+{
+    const char *reason = analysis->snapshot->threads[index].reason;
+    return reason || stack >= 0 || !analysis->thread_stacks[index] ? reason : "gmr ran out of memory";
+}
+
 static const char *call_of(const struct gmr__thread *thread, char number[32])
 {
     if (thread->syscall < 0)
@@ -78,8 +84,8 @@ static void thread_data(struct gmr_writer *w, struct gmr__analysis *analysis, si
     wait_data(w, wait);
     if (stack >= 0)
         gmr_put_int(w, "stack", stack);
-    if (thread->reason)
-        gmr_put_string(w, "problem", thread->reason);
+    if (problem_of(analysis, index, stack))
+        gmr_put_string(w, "problem", problem_of(analysis, index, stack));
     if (crashed)
         gmr_put_bool(w, "crashed", true);
     gmr_end_map(w);
@@ -136,10 +142,10 @@ static bool as_text(struct gmr_writer *w, struct gmr__analysis *analysis, const 
             .state = gmr__proc_state_name(thread->state),
             .call = call_of(thread, numbers[i]),
             .wait_channel = thread->wchan[0] ? thread->wchan : NULL,
-            .reason = thread->reason,
             .stack = stack_of(analysis, i),
             .crashed = has_crashed(analysis, thread),
         };
+        threads[i].reason = problem_of(analysis, i, threads[i].stack);
         if (waits)
             threads[i].wait = waits[i];
     }
@@ -161,5 +167,7 @@ void gmr__section_threads(struct gmr_writer *w, struct gmr__analysis *analysis, 
         for (size_t i = 0; i < count && !gmr__writer_error(w); i++)
             if (has_crashed(analysis, &analysis->snapshot->threads[i]) == crashed)
                 thread_data(w, analysis, i, waits ? &waits[i] : NULL);
+    if (analysis->stacks_lost && status->status == GMR__OK)
+        *status = (struct gmr__section_status){.status = GMR__PARTIAL, .reason = "gmr ran out of memory"};
     free(waits);
 }

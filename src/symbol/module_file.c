@@ -123,7 +123,7 @@ static struct gmr__elf_file *from_memory(struct gmr__module_data *m)
     uint64_t bytes = 0, sections_end;
     if (!m->has_header)
         return NULL;
-    bool vdso = strcmp(m->path, "[vdso]") == 0;
+    bool vdso = strcmp(m->module.path, "[vdso]") == 0;
     for (unsigned i = 0; i < m->header.phdr_count; i++) {
         const Elf64_Phdr *p = &m->header.phdrs[i];
         uint64_t end;
