@@ -174,6 +174,14 @@ bool gmr__scan_is_writable(struct gmr__green *green, uint64_t address)
     return map && map->write;
 }
 
+bool gmr__scan_near_contexts(const struct gmr__scan *scan, uint64_t sp)
+{
+    for (uint64_t page = sp >> 12, i = 0; i < NEAR_PAGES; i++)
+        if (gmr__addrmap_get(&scan->pages, page + i, NULL))
+            return true;
+    return false;
+}
+
 /* On a stack that is not the OS thread's own: the leader's is [stack], a thread library's ends with its control block, where the copy does. */
 static bool is_on_foreign_stack(struct gmr__scan *scan, const struct gmr__thread *thread, uint64_t sp)
 {
@@ -182,10 +190,7 @@ static bool is_on_foreign_stack(struct gmr__scan *scan, const struct gmr__thread
     if (!map || !map->write || strcmp(map->path, "[stack]") == 0 ||
         (thread->tid != snapshot->pid && thread->stack.address + thread->stack.bytes != map->end))
         return false;
-    for (uint64_t page = sp >> 12, i = 0; i < NEAR_PAGES; i++)
-        if (gmr__addrmap_get(&scan->pages, page + i, NULL))
-            return true;
-    return false;
+    return gmr__scan_near_contexts(scan, sp);
 }
 
 /* DWARF numbers of x86-64: rbx 3, rbp 6, rsp 7, r12 to r15, rip 16. */
@@ -277,7 +282,9 @@ static void check_threads(struct gmr__scan *scan, struct gmr__addrmap *done)
                                             .discovered = true,
                                             .carrier = thread->tid,
                                             .regs = thread->regs,
-                                            .activation = true};
+                                            .activation = true,
+                                            .copy = thread->stack, /* with the red zone; the snapshot's */
+                                            .copy_lasts = true};
         gmr__green_emit(scan->green, &running);
     }
 }

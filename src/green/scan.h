@@ -92,6 +92,7 @@ void gmr__scan_see_jumps(struct gmr__scan *scan, uint64_t address, const uint64_
 void gmr__scan_check_jumps(struct gmr__scan *scan);
 /* scan.c */
 bool gmr__scan_add_ucontext(struct gmr__scan *scan, uint64_t context, uint8_t routine);
+bool gmr__scan_near_contexts(const struct gmr__scan *scan, uint64_t sp);
 bool gmr__scan_in_dead_stack(struct gmr__green *green, uint64_t address);
 /* scan_sites.c: true if the process calls any routine of the table. */
 bool gmr__scan_find_sites(struct gmr__scan *scan);

@@ -14,6 +14,9 @@
 #define ROUND 256
 #define MAX_JUMPS 100000u
 #define BELOW 32 /* words below the stack pointer */
+#define RED_ZONE 128u
+#define NEAR 8192u
+#define MAX_RUNNING 256
 #define CONTROL_WORDS 256
 #define THREAD_BLOCK 16384u /* at a thread's stack's end: what holds its control block */
 
@@ -152,6 +155,27 @@ static size_t read_round(struct gmr__scan *scan, struct jump *jumps, size_t coun
     return left;
 }
 
+/* An OS thread on such a stack has jumped back to the nearest of those above it: what that says is not of this time. */
+static void drop_running(struct gmr__scan *scan, struct jump *jumps, size_t count)
+{
+    size_t all;
+    const struct gmr__thread *threads = gmr__green_stopped(scan->green, &all);
+    for (size_t t = 0, looked = 0; t < all && looked < MAX_RUNNING; t++) {
+        uint64_t sp = threads[t].regs.value[gmr__arch_sp], nearest = NEAR + RED_ZONE;
+        if (!gmr__scan_near_contexts(scan, sp))
+            continue;
+        looked++;
+        struct jump *whose = NULL;
+        for (size_t i = 0; i < count; i++)
+            if (jumps[i].sp + RED_ZONE - sp < nearest) {
+                nearest = jumps[i].sp + RED_ZONE - sp;
+                whose = &jumps[i];
+            }
+        if (whose)
+            whose->left_at = BELOW;
+    }
+}
+
 static void emit_all(struct gmr__scan *scan, const struct jump *jumps, size_t count)
 {
     struct gmr__addrmap by_sp, emitted; /* stack pointers */
@@ -191,5 +215,6 @@ void gmr__scan_check_jumps(struct gmr__scan *scan)
     if (!jumps)
         return;
     count += read_round(scan, jumps + count, round);
+    drop_running(scan, jumps, count);
     emit_all(scan, jumps, count);
 }

@@ -1,11 +1,11 @@
 /*
  * tests/outside/coroutines_jump.c - coroutines that switch by setjmp and longjmp, as portable libraries have them.
  *
- *     coroutines_jump COUNT TURNS makecontext|sigaltstack
+ *     coroutines_jump COUNT TURNS makecontext|sigaltstack [go]
  *
  * Their stacks are entered the first time by makecontext, or in a handler on an alternate stack. They wait at all depths, half of them in
  * the function that saves, half below it. Some have a jmp_buf for errors further up; some ended, their stacks are unmapped. A thread waits
- * in a function that catches errors.
+ * in a function that catches errors. go: they go on switching.
  */
 #include <pthread.h>
 #include <setjmp.h>
@@ -150,6 +150,8 @@ int main(int argc, char **argv)
     }
     puts("ready");
     fflush(stdout);
+    while (argc > 4)
+        resume(&all[rand() % count]);
     for (;;)
         pause();
 }

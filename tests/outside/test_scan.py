@@ -175,6 +175,15 @@ def coroutines_that_switch_by_setjmp(t):
 
 
 @suite.test
+def coroutines_that_go_on_switching_by_setjmp(t):
+    process = jumping(t, 1000, 5000, "makecontext", "go")
+    for _ in range(10):
+        stacks = whole_scan(t, process)
+        running = [s for s in stacks if s.fields["state"] == "2"]
+        check(len(stacks) == 1000 and len(running) <= 1, len(stacks), len(running))
+
+
+@suite.test
 def coroutines_that_switch_by_setjmp_have_their_stacks(t):
     process = jumping(t, 200, 5000, "makecontext")
     def whole():
