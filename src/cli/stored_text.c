@@ -79,6 +79,7 @@ static bool threads_text(struct gmr_writer *w, const json_t *body, const json_t 
         threads[i] = (struct gmr__thread_text){
             .tid = gmr__stored_int(thread, "id", 0),
             .name = gmr__stored_string(thread, "name"),
+            .language_name = gmr__stored_string(thread, "language_name"),
             .state = gmr__stored_string(thread, "state"),
             .call = gmr__stored_string(thread, "syscall"),
             .wait_channel = gmr__stored_string(thread, "wait_channel"),

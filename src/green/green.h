@@ -57,7 +57,8 @@ struct gmr__language_stack {
     uint64_t interpreter_low, interpreter_high; /* 0, 0: unknown */
     uint64_t
         switcher; /* an address in the library that switches its green threads, machinery like the interpreter; 0: none */
-    const char *end; /* why it ends early, NULL if it doesn't */
+    const char *end;         /* why it ends early, NULL if it doesn't */
+    const char *thread_name; /* what the language calls the OS thread; interned; NULL: not known */
 };
 
 /* What a source says of one green thread. Zero means "not known" for every member. gmr__green_emit copies the struct and

@@ -242,6 +242,7 @@ static void emit_threads(struct gmr__python *python)
             continue;
         }
         gmr__python_language(python, &thread->chain, &language);
+        language.thread_name = gmr__python_thread_name(python, &thread->chain);
         if (language.frame_count > 0 || language.end)
             gmr__green_emit_os_thread(python->green, thread->tid, &language);
     }

@@ -8,6 +8,7 @@
  *   python_lists.c     the garbage collector's lists: greenlets and tasks, in the order gc.get_objects() has
  *   python_heap.c      the same found by their type, wherever they are
  *   python_greenlet.c  greenlets: state, frames, the native stack they copied away
+ *   python_names.c     names of OS threads
  *   python_task.c      asyncio tasks and what they await
  *   python.c           the source itself
  */
@@ -76,7 +77,8 @@ struct gmr__py_chain {
     struct gmr__py_raw_frame *frames;
     uint32_t count;
     size_t room;
-    const char *end; /* why it ends early */
+    const char *end;    /* why it ends early */
+    uint64_t outermost; /* address of the last frame */
 };
 
 struct gmr__py_thread {
@@ -213,6 +215,9 @@ void gmr__python_find_switch(struct gmr__python *python);
 void gmr__python_find_carriers(struct gmr__python *python); /* in the rehearsal */
 void gmr__python_read_carriers(struct gmr__python *python); /* at the stop */
 void gmr__python_read_greenlet_stacks(struct gmr__python *python, size_t first);
+
+/* python_names.c: NULL: not known */
+const char *gmr__python_thread_name(struct gmr__python *python, const struct gmr__py_chain *chain);
 
 /* python_task.c */
 void gmr__python_read_tasks(struct gmr__python *python, size_t first); /* at the stop: await chains, outermost first */

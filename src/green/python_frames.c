@@ -40,7 +40,8 @@ static void step_object(struct gmr__python *python, struct gmr__py_chain *chain,
         chain->next = gmr__word(bytes, l->frame_previous);
 }
 
-static void step_frame(struct gmr__python *python, struct gmr__py_chain *chain, const unsigned char *bytes)
+static void step_frame(struct gmr__python *python, struct gmr__py_chain *chain, uint64_t address,
+                       const unsigned char *bytes)
 {
     const struct gmr__py_layout *l = &python->layout;
     uint64_t code = gmr__word(bytes, l->frame_code) & ~(uint64_t)TAGS;
@@ -53,6 +54,7 @@ static void step_frame(struct gmr__python *python, struct gmr__py_chain *chain, 
         bool entry = l->frame_entry != 0 && bytes[l->frame_entry] != 0;
         if (!gmr__python_chain_push(python, chain, code, (int64_t)(at - code - l->code_instructions), entry))
             return;
+        chain->outermost = address;
     }
     chain->next = gmr__word(bytes, l->frame_previous);
 }
@@ -93,7 +95,7 @@ static void copy_chain(struct gmr__python *python, struct gmr__py_chain *chain)
         else if (l->frames == GMR__PY_FRAME_OBJECTS)
             step_object(python, chain, frame);
         else
-            step_frame(python, chain, frame);
+            step_frame(python, chain, at, frame);
         check_cycle(chain, at);
     }
 }

@@ -21,6 +21,11 @@
 static void thread_line(struct gmr_writer *w, const struct gmr__thread_text *thread)
 {
     gmr__raw_text(w, thread->name ? thread->name : "?");
+    if (thread->language_name) {
+        gmr__raw_format(w, " \"");
+        gmr__raw_text(w, thread->language_name);
+        gmr__raw_format(w, "\"");
+    }
     gmr__raw_format(w, ", ");
     gmr__raw_text(w, thread->crashed ? "crashed" : thread->state ? thread->state : "unknown");
     if (thread->call && !thread->crashed) {
@@ -95,9 +100,10 @@ static void others(struct gmr_writer *w, const struct gmr__thread_text *threads,
     int column = snprintf(text, sizeof(text), "and %zu more with the same stack:", count);
     gmr__raw_format(w, "%s", text);
     for (size_t i = threads[first].next; i != NO_INDEX; i = threads[i].next) {
-        bool named = threads[i].name && !same_text(threads[i].name, threads[first].name);
+        const char *name = threads[i].language_name ? threads[i].language_name : threads[i].name;
+        bool named = name && !same_text(name, threads[first].name);
         int length = snprintf(text, sizeof(text), "#%lld", (long long)threads[i].tid);
-        length += named ? (int)strlen(threads[i].name) + 3 : 0;
+        length += named ? (int)strlen(name) + 3 : 0;
         if (column + length + 2 > LINE_WIDTH) {
             gmr__raw_format(w, "\n   ");
             column = 3;
@@ -105,7 +111,7 @@ static void others(struct gmr_writer *w, const struct gmr__thread_text *threads,
         gmr__raw_format(w, " %s", text);
         if (named) {
             gmr__raw_format(w, " (");
-            gmr__raw_text(w, threads[i].name);
+            gmr__raw_text(w, name);
             gmr__raw_format(w, ")");
         }
         gmr__raw_format(w, "%s", threads[i].next == NO_INDEX ? "" : ",");

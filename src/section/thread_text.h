@@ -12,7 +12,7 @@
 /* One thread. NULL: not known. */
 struct gmr__thread_text {
     int64_t tid;
-    const char *name, *state, *call, *wait_channel;
+    const char *name, *language_name, *state, *call, *wait_channel;
     const char *reason; /* why it has no stack */
     int64_t stack;      /* number in the report; -1: none */
     bool crashed;

@@ -21,6 +21,13 @@ static const struct gmr__language_stack *language_of(const struct gmr__analysis 
     return options->language_of ? options->language_of(options->language_userdata, tid) : NULL;
 }
 
+/* What its language calls it, beside its name for the kernel. */
+static const char *language_name(const struct gmr__analysis *analysis, pid_t tid)
+{
+    const struct gmr__language_stack *language = language_of(analysis, tid);
+    return language ? language->thread_name : NULL;
+}
+
 /* The number of its stack in the report; -1: it has none. */
 static int64_t stack_of(struct gmr__analysis *analysis, size_t index)
 {
@@ -76,6 +83,9 @@ static void thread_data(struct gmr_writer *w, struct gmr__analysis *analysis, si
     gmr_begin_map(w, NULL);
     gmr_put_int(w, "id", thread->tid);
     gmr_put_string(w, "name", thread->name);
+    const char *own = language_name(analysis, thread->tid);
+    if (own)
+        gmr_put_string(w, "language_name", own);
     gmr_put_string(w, "state", gmr__proc_state_name(thread->state));
     if (call)
         gmr_put_string(w, "syscall", call);
@@ -139,6 +149,7 @@ static bool as_text(struct gmr_writer *w, struct gmr__analysis *analysis, const 
         threads[i] = (struct gmr__thread_text){
             .tid = thread->tid,
             .name = thread->name,
+            .language_name = language_name(analysis, thread->tid),
             .state = gmr__proc_state_name(thread->state),
             .call = call_of(thread, numbers[i]),
             .wait_channel = thread->wchan[0] ? thread->wchan : NULL,

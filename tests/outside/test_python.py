@@ -179,6 +179,32 @@ def process_name(pid):
         return file.read().strip()
 
 
+NAMED = """
+import threading, time
+class Worker(threading.Thread):
+    def run(self):
+        time.sleep(3600)
+def wait():
+    time.sleep(3600)
+threading.Thread(target=wait, name="plain").start()
+looked_into = threading.Thread(target=wait, name="looked-into")
+vars(looked_into)["added"] = 1
+looked_into.start()
+Worker(name="w\u00f6rker").start()
+time.sleep(3600)
+"""
+
+
+@suite.test
+def threads_have_the_names_that_python_gives_them(t):
+    process = t.spawn(["/usr/bin/python3", "-c", NAMED])
+    t.wait(lambda: sorted(thread.get("language_name", "") for thread in t.report(process.pid)["threads"]) ==
+           ["", "looked-into", "plain", "w\u00f6rker"], "the names")
+    text = t.gmr("report", process.pid).stdout
+    check('python3 "w\u00f6rker", sleeping' in text, text[:3000])
+    check(re.search(r'^python3 "(plain|looked-into)", .*\nand 1 more with the same stack: #\d+ \((plain|looked-into)\)$', text, re.M), text[:3000])
+
+
 ASYNCIO = """
 import asyncio, time
 async def leaf():
