@@ -45,7 +45,7 @@ struct gmr__analysis {
     const struct gmr__stack **thread_stacks; /* by index of snapshot->threads; NULL: that thread has none */
     struct gmr__stack crashed;               /* the crashed thread's without the handler */
     struct gmr__stack_table *table;
-    bool stacks_lost; /* no memory to number one: it is not shown */
+    bool stacks_lost;         /* no memory to number one: it is not shown */
     struct gmr__early *early; /* threads unwound before the snapshot was whole */
     size_t early_count, early_cap, kept_bytes;
 };

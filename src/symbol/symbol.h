@@ -68,10 +68,10 @@ struct gmr__resolved {
 
 struct gmr__symbolizer;
 struct gmr__symbolizer_options {
-    bool no_lines;               /* names only */
-    const char *debug_directory; /* NULL: /usr/lib/debug */
-    const char *cache_directory; /* NULL: no cache on disk */
-    const char *debuginfod_urls; /* NULL: never */
+    bool no_lines;                  /* names only */
+    const char *debug_directory;    /* NULL: /usr/lib/debug */
+    const char *cache_directory;    /* NULL: no cache on disk */
+    const char *debuginfod_urls;    /* NULL: never */
     unsigned debuginfod_timeout_ms; /* a file; 0: 10 s */
     unsigned debuginfod_total_ms;   /* all files; 0: 5 minutes */
 };
