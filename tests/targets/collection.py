@@ -34,7 +34,7 @@ def run(*arguments, **options):
 class Target:
     def __init__(self, name, sources, flags="", compiler=None, steps=(), stops=1, frames=None, container=False,
                  hide_debug=False, after=None, library=None, root_only=False, expected=None, core=True, debug_root=None,
-                 stack_bytes=None, without_cfi=False):
+                 stack_bytes=None, without_cfi=False, user=None):
         self.name, self.sources, self.flags, self.steps = name, sources.split(), flags.split(), steps
         self.compiler = compiler or ("g++" if sources.endswith(".cc") else "gcc")
         self.stops = stops              # how often to stop it and look
@@ -43,7 +43,8 @@ class Target:
         self.hide_debug = hide_debug    # as if no debug symbols of libc were installed
         self.after = after              # (target, directory): once gdb has looked
         self.library = library          # flags of libshapes.so: the shapes stand in a library
-        self.root_only = root_only or container or hide_debug or bool(debug_root)
+        self.user = user                # the process, gdb and gmr run as this one
+        self.root_only = root_only or container or hide_debug or bool(debug_root) or bool(user)
         self.expected = expected        # where gdb is lost: what the first thread beside main shall be
         self.core = core
         self.debug_root = debug_root    # directory of the target's that is /usr/lib/debug to all three
@@ -225,6 +226,7 @@ TARGETS = [
     Target("musl", C, "-g -O2", compiler="musl-gcc", without_cfi=True),
     Target("musl-static", C, "-g -O2 -static", compiler="musl-gcc", without_cfi=True),
     Target("container", C, "-g -O2", container=True),
+    Target("another-user", C, "-g -O2", user=65534),
     Target("libc-without-symbols", C, "-g -O2", hide_debug=True),
     Target("cc-libc-without-symbols", CC, "-O2", hide_debug=True),
 ]

@@ -9,6 +9,9 @@ Where gdb is wrong, and the difference therefore forgiven (all of it is here and
     return addresses). The frames before that must agree, what gmr shows beyond must be marked as guessed and lead back to the program's own functions.
   - tail calls of functions with a cold part split off: gdb 13 gives up (munmap_chunk).
   - tail calls to a versioned function (pthread_kill): gdb takes an old version of it for the one that was called.
+  - code made at run time in a core: its names are gone with the process; the frames must be there.
+  - cores of programs and libraries that were deleted or replaced since: gdb would take whatever file lies there now. Of such a file no name may be
+    shown; all others' are.
   - lambdas: gdb prints `operator()` without whose it is. Rust: the same functions under gdb's own kind of name.
 """
 import concurrent.futures
@@ -60,6 +63,10 @@ class Running:
                        f'cp -a /usr/lib/debug/.build-id/. "{temporary}/debug/.build-id" 2>/dev/null; rmdir /tmp/$$.debug; '
                        f'mount --bind "{temporary}/debug" /usr/lib/debug && exec "$0"', *command]
             (temporary / "debug").mkdir()
+        elif target.user:
+            self.prefix = ["setpriv", "--reuid", str(target.user), "--regid", str(target.user), "--clear-groups"]
+            os.chown(temporary, target.user, target.user)  # it writes its core there
+            command = [*self.prefix, str(shutil.copy(program, temporary / "target"))]
         elif target.container:
             command = ["unshare", "-m", "-p", "-f", "--kill-child", "--propagation", "private", "chroot",
                        str(self.make_root(program)), "/bin/target"]
@@ -103,6 +110,9 @@ class Running:
 
     def dump(self):
         """The core that the kernel writes; None where it goes elsewhere."""
+        if self.target.container:  # the first process of its namespace: the kernel lets no signal of ours end it with a core
+            collection.run("gcore", "-o", self.temporary / "core", str(self.pid))
+            return self.temporary / f"core.{self.pid}"
         pattern = pathlib.Path("/proc/sys/kernel/core_pattern").read_text().strip()
         if "/" in pattern or pattern.startswith("|"):
             return None
@@ -130,10 +140,10 @@ def limits(target):
     return options
 
 
-def judge(target, theirs, ours, modules):
-    if target.expected:
+def judge(target, theirs, ours, modules, expected):
+    if expected:
         tids = sorted(theirs)
-        return compare.differences({tids[1]: [compare.Frame(name) for name in target.expected]}, ours, modules)
+        return compare.differences({tids[1]: [compare.Frame(name) for name in expected]}, ours, modules)
     if target.without_cfi:
         return compare.differences_until_lost(theirs, ours, modules)
     return compare.differences(theirs, ours, modules, target.language)
@@ -152,7 +162,7 @@ def look(target, running, directory, agreed):
     if target.stack_bytes:
         options += ["--max-stack-bytes", str(target.stack_bytes)]
     ours, _ = compare.gmr([GMR, "report", str(running.pid), *options], running.prefix)
-    found = judge(target, theirs, ours, modules)
+    found = judge(target, theirs, ours, modules, target.expected)
     agreed["stops"] += 1
     agreed["threads"] += len(theirs)
     agreed["differ"] += len(found)
@@ -161,18 +171,32 @@ def look(target, running, directory, agreed):
     return found, theirs, modules
 
 
+def gone(target, ours):
+    """A core does not hold the machine code and names of a file that was deleted or replaced since: no name of that file may be shown, least of all
+    those of the file that lies there now. Other files' names are as ever."""
+    own = {"wait_here", "recurse", "with_alloca", "thread", "many", "inlined_middle"} | ({"main"} if not target.library else set())
+    names = [frame.name for frames in ours.values() for frame in frames]
+    found = [f"a name out of nothing: {name}" for name in sorted(own.intersection(names))]
+    if not {"pause", "__libc_pause", "__GI___libc_pause"}.intersection(names):
+        found.append(f"no name of libc's: {names}")
+    return found
+
+
 def look_at_core(target, running, program, live, modules, agreed):
     core = running.dump()
     if core is None:
         return []
     if target.after or target.container:
-        theirs = live  # gdb would take whatever file lies there now
+        theirs = live  # gdb would take whatever file lies there now, or here at a path of the container's
     else:
         theirs, _ = compare.gdb([str(program), str(core), "-ex", "thread apply all bt"], ["unshare", "-m", "sh", "-c", "mount -t tmpfs none /usr/lib/debug && exec \"$@\"", "-"]
                                 if target.hide_debug else [])
-    ours, errors = compare.gmr([GMR, "core", *limits(target), str(core), str(program)], ["unshare", "-m", "sh", "-c", "mount -t tmpfs none /usr/lib/debug && exec \"$@\"", "-"]
+    named = [] if target.after else [str(program)]
+    ours, _ = compare.gmr([GMR, "core", *limits(target), str(core), *named], ["unshare", "-m", "sh", "-c", "mount -t tmpfs none /usr/lib/debug && exec \"$@\"", "-"]
                                if target.hide_debug else [])
-    found = judge(target, theirs, ours, modules)
+    # Nobody tells the names of code made at run time once its process is gone.
+    expected = [None if name == "jit_function" else name for name in target.expected or ()]
+    found = gone(target, ours) if target.after else judge(target, theirs, ours, modules, expected)
     agreed["threads"] += len(theirs)
     agreed["differ"] += len(found)
     return [f"in the core: {text}" for text in found]
@@ -197,7 +221,7 @@ def check(target):
                 found += more
                 if stop + 1 < target.stops:
                     running.go()
-            if target.core and not target.container and not target.after and not target.debug_root and target.name != "jit":
+            if target.core and not target.debug_root:
                 found += look_at_core(target, running, program, live, modules, agreed)
         finally:
             running.end()
