@@ -152,7 +152,7 @@ static void emit_symbols(struct lines *lines, const struct gmr__frame *frame, co
     for (size_t i = 0; i < resolved->symbol_count; i++) {
         const struct gmr__symbol *symbol = &resolved->symbols[i];
         line.function = symbol->function;
-        line.problem = line.module && !symbol->function ? line.module->problem : NULL;
+        line.problem = line.module && !symbol->function ? line.module->problem : symbol->problem;
         line.has_offset = symbol->function && !symbol->inlined && !symbol->tail_call;
         line.offset = line.has_offset ? symbol->offset + !exact : 0;
         line.file = symbol->file;
@@ -257,7 +257,7 @@ void gmr__line_text(struct gmr_writer *w, const struct gmr__line *line, const ch
         gmr__raw_text(w, line->language);
         gmr__raw_format(w, ")");
     }
-    if (line->problem) {
+    if (line->problem && !line->function) {
         gmr__raw_format(w, " (");
         gmr__raw_text(w, line->problem);
         gmr__raw_format(w, ")");

@@ -7,9 +7,11 @@
 #include "symbol/dwarf_info.h"
 
 #include <dwarf.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "symbol/demangle.h"
 #include "symbol/dwarf_calls.h"
@@ -23,7 +25,23 @@
 struct gmr__dwarf_info {
     struct gmr__dwarf dwarf;
     struct gmr__units units;
+    char directory[PATH_MAX];
 };
+
+/* As libdw finds it out. It does not for images in memory. */
+static void set_directory(struct gmr__dwarf_info *info, const struct gmr__elf_file *file)
+{
+    char link[64];
+    if (info->dwarf.wrapped || file->fd < 0 || file->mapped.bytes)
+        return;
+    snprintf(link, sizeof(link), "/proc/self/fd/%d", file->fd);
+    ssize_t bytes = readlink(link, info->directory, sizeof(info->directory) - 1);
+    char *slash = bytes > 0 ? memrchr(info->directory, '/', (size_t)bytes) : NULL;
+    if (!slash)
+        return;
+    *slash = '\0';
+    info->units.directory = info->directory;
+}
 
 struct gmr__dwarf_info *gmr__dwarf_info_new(struct gmr__module_data *module)
 {
@@ -36,6 +54,7 @@ struct gmr__dwarf_info *gmr__dwarf_info_new(struct gmr__module_data *module)
         return NULL;
     }
     info->units.dwarf = info->dwarf.dwarf;
+    set_directory(info, module->debug ? module->debug : module->file);
     return info;
 }
 
@@ -229,6 +248,7 @@ bool gmr__dwarf_info_find(struct gmr__dwarf_info *info, uint64_t address,
     Dwarf_Attribute attribute;
     frame.directory = dwarf_formstring(dwarf_attr(&unit->lines, DW_AT_comp_dir, &attribute));
     bool line = line_at(unit, address, &frame);
+    frame.incomplete = unit->incomplete;
     if (!gmr__unit_function(unit, address, &function)) {
         if (line)
             each(userdata, &frame);

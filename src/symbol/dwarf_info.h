@@ -20,6 +20,7 @@ struct gmr__dwarf_frame {
     uint64_t start; /* of the part of the real function that holds the address (of the module's file); 0 if inlined */
     uint64_t entry; /* of the real function */
     bool inlined;
+    bool incomplete; /* the .dwo file that tells of functions and inlined calls is not there */
 };
 
 struct gmr__dwarf_info *gmr__dwarf_info_new(struct gmr__module_data *module); /* NULL: no debug information */

@@ -121,8 +121,9 @@ static void build_functions(struct gmr__unit *unit)
     gmr__ranges_sort(&unit->functions);
 }
 
-/* A split unit's tree lies in a .dwo file, which libdw opens by name: only if that is a regular file. */
-static void find_split(struct gmr__unit *unit, Dwarf_Die *skeleton)
+/* A split unit's tree lies in a .dwo file, which libdw opens by name, beside the program or where that was compiled: only if both, as far as
+ * they are there, are regular files, since anything else could block. */
+static void find_split(const struct gmr__units *units, struct gmr__unit *unit, Dwarf_Die *skeleton)
 {
     Dwarf_Attribute attribute;
     uint8_t type;
@@ -134,10 +135,17 @@ static void find_split(struct gmr__unit *unit, Dwarf_Die *skeleton)
     if (!name)
         name = dwarf_formstring(dwarf_attr(skeleton, DW_AT_GNU_dwo_name, &attribute));
     const char *directory = dwarf_formstring(dwarf_attr(skeleton, DW_AT_comp_dir, &attribute));
-    if (!name || !gmr__is_regular(directory, name))
+    bool beside = name && units->directory && gmr__is_regular(units->directory, name);
+    unit->incomplete = true;
+    if (!name ||
+        (!beside && ((units->directory && gmr__is_there(units->directory, name)) || !gmr__is_regular(directory, name))))
         return;
-    if (dwarf_cu_info(skeleton->cu, &version, &type, NULL, &split, NULL, NULL, NULL) == 0 && dwarf_tag(&split) > 0)
+    if (beside && gmr__is_there(directory, name) && !gmr__is_regular(directory, name))
+        return;
+    if (dwarf_cu_info(skeleton->cu, &version, &type, NULL, &split, NULL, NULL, NULL) == 0 && dwarf_tag(&split) > 0) {
         unit->die = split;
+        unit->incomplete = false;
+    }
 }
 
 static struct gmr__unit *unit_at(struct gmr__units *units, Dwarf_Off offset)
@@ -154,7 +162,7 @@ static struct gmr__unit *unit_at(struct gmr__units *units, Dwarf_Off offset)
         return NULL;
     unit->offset = offset;
     unit->lines = unit->die = die;
-    find_split(unit, &die);
+    find_split(units, unit, &die);
     unit->language = dwarf_srclang(&unit->die);
     build_functions(unit);
     units->list[units->count++] = unit;

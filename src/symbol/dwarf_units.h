@@ -29,12 +29,14 @@ struct gmr__unit {
     int language;
     struct gmr__ranges functions;   /* value: offset of the DIE */
     bool nested;                    /* functions within functions are in the index */
+    bool incomplete;                /* its .dwo file is not there */
     struct gmr__call_sites **calls; /* of the functions asked for so far */
     size_t calls_count, calls_cap;
 };
 
 struct gmr__units {
     Dwarf *dwarf;
+    const char *directory;     /* of its file, where libdw looks for .dwo files first; NULL: it doesn't */
     struct gmr__ranges ranges; /* value: offset of the unit's DIE */
     bool indexed;
     struct gmr__unit **list; /* those used so far */

@@ -91,6 +91,7 @@ unsigned gmr__elf_file_build_id(struct gmr__elf_file *file, unsigned char id[GMR
 int gmr__open_in_root(struct gmr__modules *modules, const char *path);
 int gmr__open_here(const char *path);
 bool gmr__is_regular(const char *directory, const char *name); /* name may be absolute */
+bool gmr__is_there(const char *directory, const char *name);   /* whatever it is */
 
 /* --- module_file.c */
 struct gmr__elf_file *gmr__module_file(struct gmr__module_data *module); /* NULL: module.problem says why */

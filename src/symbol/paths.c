@@ -79,11 +79,22 @@ int gmr__open_in_root(struct gmr__modules *modules, const char *path)
     return fd >= 0 ? fd : gmr__open_here(path);
 }
 
-bool gmr__is_regular(const char *directory, const char *name)
+static bool look(const char *directory, const char *name, struct stat *st)
 {
     char path[PATH_MAX];
-    struct stat st;
     int length = name[0] == '/' || !directory ? snprintf(path, sizeof(path), "%s", name)
                                               : snprintf(path, sizeof(path), "%s/%s", directory, name);
-    return length < (int)sizeof(path) && stat(path, &st) == 0 && S_ISREG(st.st_mode);
+    return length < (int)sizeof(path) && stat(path, st) == 0;
+}
+
+bool gmr__is_regular(const char *directory, const char *name)
+{
+    struct stat st;
+    return look(directory, name, &st) && S_ISREG(st.st_mode);
+}
+
+bool gmr__is_there(const char *directory, const char *name)
+{
+    struct stat st;
+    return look(directory, name, &st);
 }

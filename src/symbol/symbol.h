@@ -56,7 +56,8 @@ struct gmr__symbol {
     const char *file;     /* NULL if unknown */
     int line, column;     /* 0 if unknown */
     bool inlined, tail_call;
-    bool guessed; /* by a JIT compiler's own list, which may be out of date */
+    bool guessed;        /* by a JIT compiler's own list, which may be out of date */
+    const char *problem; /* NULL, or why more is not known */
 };
 struct gmr__resolved {
     const struct gmr__module *module; /* NULL if pc is in none */

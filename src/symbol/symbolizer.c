@@ -106,6 +106,7 @@ struct building {
     struct gmr__symbol symbols[GMR__MAX_INLINES];
     uint64_t start; /* of the real function, in the module's file */
     size_t count;
+    bool incomplete; /* not for the cache: tomorrow more may be known */
 };
 
 static void add(void *userdata, const struct gmr__dwarf_frame *frame)
@@ -120,7 +121,9 @@ static void add(void *userdata, const struct gmr__dwarf_frame *frame)
         .line = frame->line,
         .column = frame->column,
         .inlined = frame->inlined,
+        .problem = frame->incomplete ? "its .dwo file is not there: inlined calls are not known" : NULL,
     };
+    b->incomplete |= frame->incomplete;
     if (!frame->inlined) {
         b->start = frame->entry;
         symbol->offset = frame->start && b->address >= frame->start ? b->address - frame->start : 0;
@@ -178,7 +181,7 @@ static void add_elf_name(struct building *b, struct gmr__module_data *m)
     b->start = start;
 }
 
-/* False: the module's file is being replaced in place, and what was found in it may be of two files. */
+/* False: not for the cache. Of a file that is being replaced in place nothing is taken, since it may be of two. */
 static bool resolve_in(struct building *b, struct gmr__module_data *m)
 {
     if (gmr__module_changed(&m->module))
@@ -189,7 +192,7 @@ static bool resolve_in(struct building *b, struct gmr__module_data *m)
     if (b->count == 0 || !b->symbols[b->count - 1].function || b->symbols[b->count - 1].inlined)
         add_elf_name(b, m);
     if (!gmr__module_changed(&m->module))
-        return true;
+        return !b->incomplete;
     b->count = 0;
     b->start = 0;
     return false;

@@ -189,6 +189,39 @@ def a_debuginfod_that_never_answers_costs_its_time_limit(t):
         check(len(t.valid_json(result.stdout.decode())["threads"]) == 15, "threads are missing")
 
 
+@suite.test
+def a_missing_dwo_file_is_said_and_not_remembered(t):
+    """What it would tell is not known then; names come from the symbol table, lines from the program itself. In its place may lie anything."""
+    for version in ("4", "5"):
+        directory, elsewhere = t.directory("split" + version), t.directory("moved" + version)
+        program = directory / "target"
+        collection.run("gcc", "-g", f"-gdwarf-{version}", "-gsplit-dwarf", "-O1", "-Wno-infinite-recursion", "-o", program, SOURCE, "-pthread", cwd=elsewhere)
+        dwo = next(path for where in (directory, elsewhere) for path in where.glob("*.dwo"))
+        process = start(t, program)
+        environment = t.environment(XDG_CACHE_HOME=str(t.directory("cache" + version)))
+
+        def look(process=process, environment=environment):
+            result = t.gmr("report", process.pid, "--format", "json", "--sections", "threads,stacks", env=environment)
+            check(result.returncode == 0, result.stderr)
+            names, frames = functions(t.valid_json(result.stdout))
+            lines = {f["function"]: f.get("line") for f in frames if f.get("file", "").endswith("shapes.c")}
+            return names, {f["problem"] for f in frames if "problem" in f}, lines
+
+        kept = t.tmp / "kept.dwo"
+        shutil.move(dwo, kept)
+        for place in (None, directory / dwo.name, elsewhere / dwo.name):
+            if place:
+                os.mkfifo(place)
+            names, problems, lines = look()
+            check("inlined_middle" not in names and "recurse" in names and lines.get("recurse"), version, names, lines)
+            check(problems == {"its .dwo file is not there: inlined calls are not known"}, version, place, problems)
+            if place:
+                place.unlink()
+        shutil.move(kept, dwo)
+        names, problems, _ = look()
+        check("inlined_middle" in names and not problems, version, "what was not known is remembered:", names, problems)
+
+
 class Bad:
     """A server that answers every request in one way; `answer` writes to the socket's file."""
 
