@@ -3,7 +3,6 @@
  *
  * For tests of the library's interface: each test plays a program that calls it in some way. See the table of commands at the end.
  */
-#include <assert.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -17,9 +16,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <gmr/gmr.h>
-
 #include "listener.h"
+#include "puppet.h"
 
 static struct gmr_options options = {.size = sizeof(options)};
 
@@ -28,117 +26,6 @@ static void answer(long value)
     printf("%ld\n", value);
     fflush(stdout);
 }
-
-/* ---- generators ---- */
-
-static int plain(struct gmr_writer *w, void *userdata)
-{
-    gmr_put_string(w, "greeting", "hello");
-    gmr_put_int(w, "answer", 42);
-    gmr_begin_map(w, "nested");
-    gmr_put_bool(w, "yes", true);
-    return gmr_end_map(w);
-}
-
-static int fails(struct gmr_writer *w, void *userdata)
-{
-    gmr_put_string(w, "before", "kept");
-    return -EIO;
-}
-
-static int leaves_open(struct gmr_writer *w, void *userdata)
-{
-    gmr_begin_map(w, "open");
-    gmr_put_int(w, "inside", 1);
-    gmr_begin_list(w, "deeper");
-    return 0;
-}
-
-static int floods(struct gmr_writer *w, void *userdata)
-{
-    for (long i = 0; i < (1L << 30) / 16; i++)
-        if (gmr_put_format(w, "line", "sixteen bytes %ld", i) != 0)
-            return 0;
-    return 0;
-}
-
-static int hangs(struct gmr_writer *w, void *userdata)
-{
-    gmr_put_string(w, "before", "kept");
-    for (;;)
-        pause();
-    return 0;
-}
-
-static volatile int never;
-
-static int spins(struct gmr_writer *w, void *userdata)
-{
-    gmr_put_string(w, "before", "kept");
-    while (!never) {
-    }
-    return 0;
-}
-
-__attribute__((noinline)) static int recurse(int depth)
-{
-    volatile char room[4096];
-    room[0] = (char)depth;
-    return never == depth + 1000000 ? 0 : recurse(depth + 1) + room[0];
-}
-
-static int recurses(struct gmr_writer *w, void *userdata)
-{
-    gmr_put_string(w, "before", "kept");
-    return recurse(0);
-}
-
-static int crashes(struct gmr_writer *w, void *userdata)
-{
-    gmr_put_string(w, "before", "kept");
-    *(volatile int *)(uintptr_t)never = 1;
-    return 0;
-}
-
-static int reports(struct gmr_writer *w, void *userdata)
-{
-    gmr_put_int(w, "result", gmr_report_write(1, GMR_VIEW_TEXT));
-    return 0;
-}
-
-static int misuses(struct gmr_writer *w, void *userdata)
-{
-    gmr_put_string(w, "before", "kept");
-    gmr_put_string(w, NULL, "a key is missing");
-    gmr_end_list(w);
-    return 0;
-}
-
-static int nulls(struct gmr_writer *w, void *userdata)
-{
-    gmr_put_string(w, "none", NULL);
-    gmr_put_format(NULL, "x", "%d", 1);
-    gmr_begin_table(w, "t", NULL, 2);
-    return 0;
-}
-
-static const struct {
-    const char *name;
-    gmr_generator generator;
-} generators[] = {{"plain", plain},       {"fails", fails},     {"leaves-open", leaves_open},
-                  {"floods", floods},     {"hangs", hangs},     {"spins", spins},
-                  {"recurses", recurses}, {"crashes", crashes}, {"reports", reports},
-                  {"misuses", misuses},   {"nulls", nulls}};
-
-static gmr_generator generator_of(const char *name)
-{
-    for (size_t i = 0; i < sizeof(generators) / sizeof(generators[0]); i++)
-        if (name && strcmp(generators[i].name, name) == 0)
-            return generators[i].generator;
-    return NULL;
-}
-
-/* ---- commands ---- */
 
 static void to_log(void *userdata, int priority, const char *message)
 {
@@ -196,13 +83,6 @@ static void set_option(const char *name, const char *value)
         options.size = (size_t)atol(value);
 }
 
-static void *idle(void *unused)
-{
-    for (;;)
-        pause();
-    return NULL;
-}
-
 static long start_threads(long count)
 {
     pthread_t thread;
@@ -255,6 +135,7 @@ static void on_signal(int signal)
 
 static long all_nulls(void)
 {
+    gmr_generator plain = generator_of("plain");
     long wrong = 0;
     struct gmr_section section = {.size = sizeof(section)};
     wrong += gmr_register_section(NULL, plain, NULL) != -EINVAL;
@@ -294,197 +175,6 @@ static long limit(const char *which, long value)
     getrlimit(resource, &limit);
     limit.rlim_cur = (rlim_t)value;
     return setrlimit(resource, &limit) == 0 ? 0 : -errno;
-}
-
-/* ---- states a sick process is in ---- */
-
-static pthread_mutex_t stdio_held = PTHREAD_MUTEX_INITIALIZER;
-
-static void hold_forever(void)
-{
-    pthread_mutex_lock(&stdio_held);
-    for (;;)
-        pause();
-}
-
-/* glibc's own lock around malloc's main arena is taken while a fork handler runs: prepare() of the last one registered first. A thread that
- * stops there holds it, and the loader's and stdio's, for good. */
-static void *fork_and_never_return(void *unused)
-{
-    fork();
-    return NULL;
-}
-
-static _Thread_local int never_returns;
-
-static void stop_in_fork(void)
-{
-    if (never_returns)
-        hold_forever();
-}
-
-static void *hold_malloc(void *unused)
-{
-    never_returns = 1;
-    return fork_and_never_return(NULL);
-}
-
-static void *hold_stdio(void *unused)
-{
-    flockfile(stderr);
-    hold_forever();
-    return NULL;
-}
-
-static void *hold_loader(void *path)
-{
-    dlopen(path, RTLD_NOW); /* its constructor never returns */
-    return NULL;
-}
-
-static void *spin(void *unused)
-{
-    while (!never) {
-    }
-    return NULL;
-}
-
-static void *block_all(void *unused)
-{
-    sigset_t all;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, NULL);
-    return idle(NULL);
-}
-
-static void *write_for_ever(void *path)
-{
-    int fd = open(path, O_WRONLY | O_CREAT, 0600);
-    while (pwrite(fd, "x", 1, 0) >= 0) {
-    }
-    return NULL;
-}
-
-static void *churn(void *unused)
-{
-    for (;;) {
-        pthread_t thread;
-        if (pthread_create(&thread, NULL, (void *(*)(void *))strdup, "x") == 0)
-            pthread_join(thread, NULL);
-    }
-    return NULL;
-}
-
-/* ---- crashes ---- */
-
-static void *at_null(void *unused)
-{
-    *(volatile int *)(uintptr_t)never = 1;
-    return NULL;
-}
-
-static void crash_in_handler(int signal)
-{
-    at_null(NULL);
-}
-
-static void smash_heap(void)
-{
-    char *volatile block = malloc(24);
-    free(block);
-    free(block);
-}
-
-static void at_once(void)
-{
-    pthread_t thread;
-    for (int i = 0; i < 8; i++)
-        pthread_create(&thread, NULL, at_null, NULL);
-    for (;;)
-        pause();
-}
-
-static void *overflow(void *unused)
-{
-    return (void *)(intptr_t)recurse(0);
-}
-
-static void *overflow_on_crash_stack(void *unused)
-{
-    return gmr_crash_stack() == 0 ? overflow(NULL) : NULL;
-}
-
-static void own_handler(int signal)
-{
-    static const char text[] = "own handler\n";
-    sigset_t blocked;
-    if (pthread_sigmask(SIG_BLOCK, NULL, &blocked) != 0 || sigismember(&blocked, SIGUSR1) ||
-        !sigismember(&blocked, signal))
-        _exit(43); /* not the mask that it asked for */
-    if (write(1, text, sizeof(text) - 1) > 0)
-        _exit(42);
-}
-
-static long crash(const char *kind)
-{
-    static const char constant[] = "constant";
-    pthread_t thread;
-    if (strcmp(kind, "null") == 0)
-        at_null(NULL);
-    else if (strcmp(kind, "wild") == 0)
-        *(volatile int *)(uintptr_t)(0x123456789000 + (uintptr_t)never) = 1;
-    else if (strcmp(kind, "noncanonical") == 0)
-        *(volatile int *)(uintptr_t)(0x4141414141414141 + (uintptr_t)never) = 1;
-    else if (strcmp(kind, "constant") == 0)
-        *(volatile char *)(uintptr_t)constant = 1;
-    else if (strcmp(kind, "overflow") == 0)
-        overflow(NULL);
-    else if (strcmp(kind, "abort") == 0)
-        abort();
-    else if (strcmp(kind, "assert") == 0)
-        assert(!"this can't be");
-    else if (strcmp(kind, "heap") == 0)
-        smash_heap();
-    else if (strcmp(kind, "jump") == 0)
-        ((void (*)(void))(uintptr_t)never)();
-    else if (strcmp(kind, "trap") == 0)
-        raise(SIGTRAP);
-    else if (strcmp(kind, "divide") == 0)
-        return (never + 1000) / never;
-    else if (strcmp(kind, "illegal") == 0)
-        __builtin_trap();
-    else if (strcmp(kind, "at-once") == 0)
-        at_once();
-    else if (strcmp(kind, "thread") == 0)
-        pthread_create(&thread, NULL, at_null, NULL), pause();
-    else if (strcmp(kind, "thread-overflow") == 0)
-        pthread_create(&thread, NULL, overflow_on_crash_stack, NULL), pause();
-    else if (strcmp(kind, "in-handler") == 0)
-        signal(SIGUSR1, crash_in_handler), raise(SIGUSR1);
-    return 0;
-}
-
-static long be(const char *state, char *argument)
-{
-    static const struct {
-        const char *name;
-        void *(*main)(void *);
-    } states[] = {{"stdio-held", hold_stdio}, {"loader-held", hold_loader}, {"spinning", spin},
-                  {"deaf", block_all},        {"churning", churn},          {"malloc-held", hold_malloc},
-                  {"writing", write_for_ever}};
-    pthread_t thread;
-    for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++)
-        if (strcmp(states[i].name, state) == 0)
-            return -pthread_create(&thread, NULL, states[i].main, argument ? strdup(argument) : NULL);
-    return -EINVAL;
-}
-
-static long exhaust(void)
-{
-    long opened = 0;
-    while (open("/dev/null", O_RDONLY) >= 0)
-        opened++;
-    return opened;
 }
 
 /* ---- failures made up by tests/faults ---- */
@@ -578,7 +268,7 @@ static void run(char *command, char *a, char *b, char *c)
     else if (IS("crash"))
         answer(crash(a));
     else if (IS("own-handler"))
-        answer(signal(SIGSEGV, own_handler) == SIG_ERR);
+        answer(set_own_handler());
     else if (IS("exhaust"))
         answer(exhaust());
     else if (IS("be"))
