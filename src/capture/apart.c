@@ -8,6 +8,7 @@
 #include "capture/apart.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -17,6 +18,7 @@
 
 #define LOOK_MS 100
 #define GRACE_NS 1000000000ULL
+#define FREED_NS 50000000ULL
 #define KILL_ROUNDS 200
 #define KILL_PAUSE_NS 5000000
 
@@ -65,6 +67,10 @@ static void look_at(const struct gmr__apart *apart, struct gmr__apart_worker *wo
         worker->seen = progress;
         worker->moved_ns = now;
     }
+    /* It may have gone to a processor (placement.c) that somebody else does not give away: it may go on where this process may. */
+    cpu_set_t set;
+    if (apart->moving && now - worker->moved_ns > FREED_NS && sched_getaffinity(0, sizeof(set), &set) == 0)
+        sched_setaffinity(worker->pid, sizeof(set), &set);
     bool late = apart->deadline_ns && now > apart->deadline_ns + GRACE_NS;
     if (late || now - worker->moved_ns > apart->stall_ns)
         reap_killed(worker);

@@ -26,6 +26,7 @@ struct gmr__apart_worker {
 struct gmr__apart {
     uint64_t stall_ns;    /* killed when its progress has not moved for so long */
     uint64_t deadline_ns; /* CLOCK_MONOTONIC, 0: none; killed a second after it, for by itself it ends earlier */
+    bool moving; /* they choose their processor, and are freed from it when their progress does not move for long */
     /* Run here whenever one of the descriptors is readable, for those that ask this process for something. -1: none */
     int serve_fd[GMR__APART_MAX + 1];
     void (*serve)(void *userdata, unsigned which);

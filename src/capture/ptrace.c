@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <unistd.h>
 
 #include "capture/apart.h"
 #include "capture/tracer.h"
@@ -37,6 +38,7 @@ struct job {
     unsigned count;
     uint64_t mapped_bytes; /* just before the map was read */
     uint64_t threads;      /* then */
+    bool moving;           /* the processes may choose their processors */
 };
 
 /* ---------------------------------------------------------------------------------------- processes of our own */
@@ -61,6 +63,13 @@ static void drain(struct job *job, struct gmr__capture_share *share)
     gmr__write(share->answer_fd, &one, sizeof(one));
 }
 
+static void hold_threads(void *userdata)
+{
+    struct work *work = userdata;
+    struct job *job = work->job;
+    gmr__tracer_run(&work->share, job->options, job->stop == GMR__CAPTURE_TOGETHER);
+}
+
 static void serve(void *userdata, unsigned which)
 {
     struct job *job = userdata;
@@ -73,6 +82,7 @@ static void serve(void *userdata, unsigned which)
 static bool run_apart(struct job *job, void (*work)(void *), unsigned count)
 {
     struct gmr__apart apart = {
+        .moving = work == hold_threads && job->moving,
         .stall_ns = (job->options->stall_ms ? job->options->stall_ms : 3000) * 1000000ULL,
         .deadline_ns = job->options->deadline_ns,
         .serve = serve,
@@ -170,13 +180,6 @@ static uint64_t mapped_bytes(struct job *job)
     return stat.virtual_bytes;
 }
 
-static void hold_threads(void *userdata)
-{
-    struct work *work = userdata;
-    struct job *job = work->job;
-    gmr__tracer_run(&work->share, job->options, job->stop == GMR__CAPTURE_TOGETHER);
-}
-
 /* ---------------------------------------------------------------------------------------- shares */
 
 static bool several_processors(void)
@@ -190,7 +193,11 @@ static void share_out(struct job *job)
 {
     struct gmr__snapshot *second = NULL;
     struct gmr__capture_state *state = NULL;
+    struct gmr__proc_status own;
     job->count = 1;
+    /* A seccomp filter inherited from the target may kill for an unusual call. */
+    job->moving = gmr__proc_status("/proc", getpid(), 0, &own) == 0 && own.seccomp <= 0;
+    job->works[0].share.moving = job->moving;
     if (job->stop != GMR__CAPTURE_PLAIN)
         return;
     if (job->threads >= MANY_THREADS && several_processors())
@@ -211,6 +218,7 @@ static void share_out(struct job *job)
         struct gmr__capture_share *share = &job->works[i].share;
         share->which = i;
         share->count = job->count;
+        share->moving = job->moving;
         if (!job->options->drain)
             continue;
         share->ask_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
@@ -410,7 +418,7 @@ int gmr__capture_ptrace(pid_t pid, const struct gmr__capture_options *options, s
         return -ENOMEM;
     }
     for (unsigned i = 0; i < GMR__APART_MAX; i++)
-        job.works[i] = (struct work){&job, {job.snapshot, job.state, 0, 1, -1, -1}};
+        job.works[i] = (struct work){&job, {job.snapshot, job.state, 0, 1, false, -1, -1}};
     job.snapshot->method = "ptrace";
     job.state->live_tid = pid;
     job.snapshot->read_live = read_live;

@@ -191,10 +191,9 @@ static void wait_for_late(struct gmr__tracer *tracer)
 
 /* ---------------------------------------------------------------------------------------- one after the other */
 
-static void capture_one(struct gmr__tracer *tracer, size_t index)
+static void capture_one(struct gmr__tracer *tracer, size_t index, uint64_t since_ns)
 {
     struct gmr__thread *thread = &tracer->state->threads[index];
-    uint64_t since_ns = gmr__tracer_now_ns();
     if (!gmr__stop_ask(tracer, index))
         return;
     bool patient = thread->state != 'D' && tracer->timeouts < PATIENT_TIMEOUTS;
@@ -233,13 +232,19 @@ static void one_by_one(struct gmr__tracer *tracer)
             break;
         }
         make_asked(tracer, &asked_cap);
+        gmr__placement_sort(tracer, done);
         for (; done < tracer->state->thread_count && !out_of_time(tracer); done++) {
             gmr__copies_ahead(tracer, done);
-            if (tracer->state->threads[done].quality != GMR__THREAD_NO_STACK)
-                capture_one(tracer, done);
+            if (tracer->state->threads[done].quality != GMR__THREAD_NO_STACK) {
+                gmr__placement_next(tracer, done);
+                uint64_t since_ns = gmr__tracer_now_ns();
+                capture_one(tracer, done, since_ns);
+                gmr__placement_took(tracer, gmr__tracer_now_ns() - since_ns);
+            }
             gmr__tracer_serve_late(tracer);
             tracer->state->progress++;
         }
+        gmr__placement_end(tracer);
     }
     for (; done < tracer->state->thread_count; done++) {
         tracer->state->threads[done].quality = GMR__THREAD_NO_STACK;
@@ -370,6 +375,7 @@ void gmr__tracer_run(const struct gmr__capture_share *share, const struct gmr__c
     gmr__copies_begin(&tracer);
     tracer.tasks_fd = gmr__open(gmr__proc_path(tasks, sizeof(tasks), tracer.proc, tracer.snapshot->pid, 0, "task"),
                                 O_RDONLY | O_DIRECTORY);
+    gmr__placement_begin(&tracer);
     start_ticking();
     if (stop_all)
         all_at_once(&tracer);

@@ -7,6 +7,7 @@
 #ifndef GMR_CAPTURE_TRACER_H
 #define GMR_CAPTURE_TRACER_H
 
+#include <sched.h>
 #include <time.h>
 
 #include "capture/capture.h"
@@ -51,6 +52,7 @@ struct gmr__capture_share {
     struct gmr__snapshot *snapshot; /* its arena, and the map */
     struct gmr__capture_state *state;
     unsigned which, count;
+    bool moving;           /* it may choose its processor */
     int ask_fd, answer_fd; /* eventfds: a batch was handed over; it was taken. -1: everything is kept */
 };
 
@@ -62,6 +64,16 @@ struct gmr__copies {
     size_t first; /* index of the first thread not handed over */
 };
 
+/* placement.c: where the capturing process works. */
+struct gmr__placement {
+    cpu_set_t before; /* where it may */
+    bool able;
+    int at;         /* the one processor it is on; -1: any */
+    int group;      /* of the thread taken last */
+    unsigned taken; /* there */
+    uint64_t taken_ns;
+};
+
 /* What the capturing process knows; its own memory. */
 struct gmr__tracer {
     const struct gmr__capture_share *share;
@@ -69,6 +81,7 @@ struct gmr__tracer {
     struct gmr__capture_state *state;
     const struct gmr__capture_options *options;
     struct gmr__copies copies;
+    struct gmr__placement placement;
     const char *proc;
     size_t stack_bytes;
     uint64_t thread_deadline_ns;
@@ -122,6 +135,16 @@ unsigned char *gmr__copies_room(struct gmr__tracer *tracer, size_t bytes, bool l
 void gmr__copies_claim(struct gmr__tracer *tracer, const unsigned char *room, size_t bytes, size_t touched);
 /* Between two threads, those before index `done` being taken: makes pages present, hands a full half over. May wait for the inspector. */
 void gmr__copies_ahead(struct gmr__tracer *tracer, size_t done);
+
+/* placement.c */
+void gmr__placement_begin(struct gmr__tracer *tracer);
+/* Puts the threads from `first` on into the order in which they are best taken. */
+void gmr__placement_sort(struct gmr__tracer *tracer, size_t first);
+/* Before thread `index` is told to stop; and when it is gone again, after so long. */
+void gmr__placement_next(struct gmr__tracer *tracer, size_t index);
+void gmr__placement_took(struct gmr__tracer *tracer, uint64_t one_ns);
+/* From now on anywhere. */
+void gmr__placement_end(struct gmr__tracer *tracer);
 
 /* tracer.c: the capturing process from beginning to end. */
 void gmr__tracer_run(const struct gmr__capture_share *share, const struct gmr__capture_options *options, bool stop_all);
