@@ -4,6 +4,8 @@
  * Tests only. Prints "ready" when its coroutines stand, then waits for ever.
  */
 #include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <lauxlib.h>
@@ -40,9 +42,23 @@ static int go_on(lua_State *state)
     return lua_gettop(state);
 }
 
+/* Never given back, from the middle of more memory than is searched for states. */
+static void *allocate(void *next, void *old, size_t old_bytes, size_t bytes)
+{
+    char **at = next, *mine = *at;
+    if (bytes <= old_bytes && old)
+        return bytes ? old : NULL;
+    if (bytes == 0)
+        return NULL;
+    *at += (bytes + 15) / 16 * 16;
+    return old ? memcpy(mine, old, old_bytes) : mine;
+}
+
+static char *large;
+
 static lua_State *run(const char *name, int count, lua_CFunction wait)
 {
-    lua_State *state = luaL_newstate();
+    lua_State *state = large ? lua_newstate(allocate, &large) : luaL_newstate();
     luaL_openlibs(state);
     lua_register(state, "wait", wait);
     lua_pushinteger(state, count);
@@ -52,8 +68,20 @@ static lua_State *run(const char *name, int count, lua_CFunction wait)
     return state;
 }
 
-int main(void)
+lua_State *first;
+
+int main(int argc, char **argv)
 {
+    if (argc > 1 && strcmp(argv[1], "large") == 0) {
+        size_t bytes = (size_t)1 << 30;
+        char *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        if (memory == MAP_FAILED)
+            return 1;
+        large = memory + bytes / 2;
+        first = run("@first.lua", 3, go_on);
+        large = NULL;
+        run("@second.lua", 200, wait_for_ever);
+    }
     lua_close(run("@closed.lua", 5, go_on));
     run("@first.lua", 3, go_on);
     lua_close(run("@closed.lua", 7, go_on));

@@ -9,7 +9,7 @@ from common import Skip, check, suite
 from source import HERE, run
 
 
-def start(t, library="lua5.4"):
+def start(t, library="lua5.4", *arguments):
     program = t.tmp / "lua_embedded"
     flags = subprocess.run(["pkg-config", "--cflags", "--libs", library], capture_output=True, text=True, check=False) \
         if shutil.which("pkg-config") else None
@@ -18,9 +18,17 @@ def start(t, library="lua5.4"):
     result = subprocess.run([shutil.which("gcc") or "cc", "-O1", HERE / "lua_embedded.c", "-o", program,
                              *flags.stdout.split()], capture_output=True, text=True, timeout=120, check=False)
     check(result.returncode == 0, result.stderr)
-    process = t.spawn([program])
+    process = t.spawn([program, *arguments])
     t.wait(lambda: "ready" in process.stdout_text(), "the coroutines to stand", alive=process)
     return process
+
+
+def whole(t, process):
+    """A report; again where the stop's time did not last, as it may not on a loaded machine."""
+    def report():
+        document = t.report(process.pid, codes=(0, 1))
+        return document if document["report"]["status"] == "complete" else None
+    return t.wait(report, "a whole report", alive=process)
 
 
 def calls_of(document, thread):
@@ -29,8 +37,8 @@ def calls_of(document, thread):
     return [(f.get("function"), f.get("file"), f.get("line")) for f in frames if f.get("language") == "lua"]
 
 
-def all_of_both_states_and_none_of_the_closed(t, library):
-    document = t.report(start(t, library).pid)
+def all_of_both_states_and_none_of_the_closed(t, library, *arguments):
+    document = whole(t, start(t, library, *arguments))
     green = document["green_threads"]
     check({x["kind"] for x in green} == {"lua"}, green)
     check(len({x["address"] for x in green}) == len(green), "twice the same:", green)
@@ -58,6 +66,13 @@ def add_version(version):
 
 for number in ("5.1", "5.2", "5.3", "5.4"):
     add_version(number)
+
+
+@suite.test
+def a_state_in_more_memory_than_is_searched(t):
+    """As in a redis with much data: a variable points to it."""
+    for library in ("lua5.1", "lua5.4"):
+        all_of_both_states_and_none_of_the_closed(t, library, "large")
 
 
 @suite.test
@@ -89,7 +104,7 @@ def a_task_and_a_service_of_haproxy(t):
         client.sendall(b"GET / HTTP/1.0\r\n\r\n")
 
         def both():
-            document = t.report(process.pid)
+            document = t.report(process.pid, codes=(0, 1))
             green = document["green_threads"]
             return (document, green) if sum(x["state"] == "suspended" for x in green) == 2 else None
         document, green = t.wait(both, "the task and the service to sleep", alive=process)
@@ -112,7 +127,7 @@ def a_script_of_nmap(t):
     process = t.spawn(["nmap", "-Pn", "-p", "1", "--script", script, "127.0.0.1"])
 
     def waiting():
-        document = t.report(process.pid)
+        document = t.report(process.pid, codes=(0, 1))
         calls = [calls_of(document, x) for x in document["green_threads"] if x["state"] == "suspended"]
         return [call for call in calls if any(frame[1] == str(script) for frame in call)]
     calls, = t.wait(waiting, "the script to sleep", alive=process)
@@ -129,7 +144,7 @@ def a_script_that_redis_can_not_leave(t):
         client.sendall(f"*3\r\n$4\r\nEVAL\r\n${len(body)}\r\n{body}\r\n$1\r\n0\r\n".encode())
 
         def running():
-            document = t.report(process.pid)
+            document = t.report(process.pid, codes=(0, 1))
             return [calls_of(document, x) for x in document["green_threads"] if x["state"] == "running"]
         calls, = t.wait(running, "the script to run", alive=process)
     process.stop(signal.SIGKILL)  # it hears no other
