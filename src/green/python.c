@@ -273,23 +273,27 @@ static const struct gmr__py_thread *runner_of(const struct gmr__python *python, 
 }
 
 /* The greenlet module keeps what an OS thread left behind when it ended: they look as they did at that moment, and will never run again. */
-static bool has_lost_its_thread(const struct gmr__python *python, const struct gmr__py_green *green)
+static bool has_lost_its_thread(struct gmr__python *python, const struct gmr__py_green *green)
 {
     const struct gmr__snapshot *snapshot = gmr__green_snapshot(python->green);
     uint64_t place =
         green->stack_stop == UINT64_MAX ? green->stack_start : green->stack_stop; /* a main one has no end */
     size_t count;
     const struct gmr__thread *threads = gmr__green_stopped(python->green, &count);
-    if (place < 4096 || count == 0)
+    if (place < 4096 || count == 0 || (place >= python->live_low && place < python->live_high))
         return false;
     const struct gmr__map *map = gmr__snapshot_map(snapshot, place);
     for (size_t i = 0; i < python->thread_count; i++)
         if (python->threads[i].current == green->address || python->threads[i].tid == 0)
             return false;
     for (size_t i = 0; i < count; i++) {
-        bool known = threads[i].regs.valid >> gmr__arch_sp & 1;
-        if (!known || (map && gmr__snapshot_map(snapshot, threads[i].regs.value[gmr__arch_sp]) == map))
+        if (!(threads[i].regs.valid >> gmr__arch_sp & 1))
             return false;
+        if (map && gmr__snapshot_map(snapshot, threads[i].regs.value[gmr__arch_sp]) == map) {
+            python->live_low = map->start; /* so of all on that stack */
+            python->live_high = map->end;
+            return false;
+        }
     }
     return true;
 }

@@ -152,6 +152,7 @@ struct gmr__python {
     bool rehearsing;                    /* the target runs: what is read may be torn */
     pid_t only; /* the one OS thread that runs Python, which alone need stand; 0: all of them together */
     uint64_t only_pthread;
+    uint64_t live_low, live_high; /* a stack that an OS thread is on */
     bool collected;
     const char *problem;
 };
