@@ -194,18 +194,23 @@ static bool is_on_foreign_stack(struct gmr__scan *scan, const struct gmr__thread
 }
 
 /* DWARF numbers of x86-64: rbx 3, rbp 6, rsp 7, r12 to r15, rip 16. */
+void gmr__scan_pushed(struct gmr__regs *regs, enum gmr__scan_form form, uint64_t at, const unsigned char *bytes)
+{
+    static const uint8_t fcontext[] = {12, 13, 14, 15, 3, 6, 16}, coro[] = {15, 14, 13, 12, 3, 6, 16};
+    const uint8_t *order = form == GMR__SCAN_FCONTEXT ? fcontext : coro;
+    for (uint32_t i = 0; i < sizeof(coro); i++)
+        gmr__scan_set_register(regs, order[i], bytes + i * 8);
+    regs->value[7] = at + GMR__SCAN_PUSHED_BYTES;
+    regs->valid |= 1u << 7;
+}
+
 static void emit_pushed(struct gmr__scan *scan, const struct gmr__scan_routine *routine, uint64_t context,
                         uint64_t owner, const unsigned char *bytes)
 {
-    static const uint8_t fcontext[] = {12, 13, 14, 15, 3, 6, 16}, coro[] = {15, 14, 13, 12, 3, 6, 16};
-    const uint8_t *order = routine->form == GMR__SCAN_FCONTEXT ? fcontext : coro;
     uint32_t first = routine->pc_offset - 48;
     struct gmr__green_thread thread = {
         .kind = routine->kind, .address = owner, .state = GMR__GREEN_SUSPENDED, .discovered = true};
-    for (uint32_t i = 0; i < 7; i++)
-        gmr__scan_set_register(&thread.regs, order[i], bytes + first + i * 8);
-    thread.regs.value[7] = context + routine->pc_offset + 8;
-    thread.regs.valid |= 1u << 7;
+    gmr__scan_pushed(&thread.regs, routine->form, context + first, bytes + first);
     const struct gmr__map *map = gmr__snapshot_map(gmr__green_snapshot(scan->green), context);
     if (map && strcmp(map->path, "[stack]") == 0) {
         if (is_leaders(scan->green, map))

@@ -76,6 +76,9 @@ struct gmr__scan {
 
 /* scan.c */
 bool gmr__scan_is_writable(struct gmr__green *green, uint64_t address);
+#define GMR__SCAN_PUSHED_BYTES 56 /* six registers and the return address, which the routine's return takes off */
+/* What a routine of that form has pushed, with the stack pointer behind it. at: the address of the bytes. */
+void gmr__scan_pushed(struct gmr__regs *regs, enum gmr__scan_form form, uint64_t at, const unsigned char *bytes);
 static inline void gmr__scan_set_register(struct gmr__regs *regs, unsigned number, const unsigned char *from)
 {
     memcpy(&regs->value[number], from, 8);

@@ -12,12 +12,11 @@
 #include <string.h>
 
 #include "green/addrmap.h"
-#include "green/green.h"
+#include "green/scan.h"
 #include "sys/word.h"
 
 #define MAX_FIBERS 1000000u
 #define FIBER_BYTES 336
-#define SAVED_BYTES 56 /* r15 r14 r13 r12 rbx rbp, return address */
 
 enum { CORD_FIBER = 0, CORD_ALIVE = 112 };
 enum { SAVED = 0, STACK = 16, STACK_BYTES = 32, SWITCHES = 96, NUMBER = 100, LINK = 144, FUNCTION = 224, NAME = 328 };
@@ -51,10 +50,8 @@ static bool makes_sense(struct gmr__green *green, const unsigned char *fiber)
 
 static void emit(struct tarantool *tarantool, uint64_t address, const unsigned char *fiber, bool running)
 {
-    /* DWARF numbers in the order of coro_transfer's pops */
-    static const uint8_t order[] = {15, 14, 13, 12, 3, 6, 16};
     struct gmr__green *green = tarantool->green;
-    unsigned char saved[SAVED_BYTES];
+    unsigned char saved[GMR__SCAN_PUSHED_BYTES]; /* coro_transfer's */
     char name[64];
     uint32_t number, switches;
     memcpy(&number, fiber + NUMBER, sizeof(number));
@@ -73,12 +70,7 @@ static void emit(struct tarantool *tarantool, uint64_t address, const unsigned c
     uint64_t context = gmr__word(fiber, SAVED);
     if (!running && gmr__green_read(green, context, saved, sizeof(saved)) == 0 &&
         gmr__green_is_return_address(green, gmr__word(saved, 48))) {
-        for (unsigned i = 0; i < sizeof(order); i++) {
-            thread.regs.value[order[i]] = gmr__word(saved, i * 8);
-            thread.regs.valid |= 1ull << order[i];
-        }
-        thread.regs.value[7] = context + SAVED_BYTES;
-        thread.regs.valid |= 1u << 7;
+        gmr__scan_pushed(&thread.regs, GMR__SCAN_CORO, context, saved);
     } else if (!running) {
         thread.problem = "what it saved when it was switched away from makes no sense";
     }
