@@ -1,7 +1,7 @@
 /*
  * tests/bench/load.c - the benchmark's load: load THREADS DEPTH.
  *
- * THREADS threads, DEPTH calls deep, wait in turn in epoll_wait, poll, nanosleep, read, a mutex and a condition variable; one more spins and
+ * THREADS threads, DEPTH calls deep (and as many inlined ones), wait in turn in epoll_wait, poll, nanosleep, read, a mutex and a condition variable; one more spins and
  * measures the longest time it was kept from running, but for what it waited for a processor. Prints "ready PID"; then answers each line
  * on standard input: "reset" with "ok", "stats" with "EINTRS PAUSE_US" since the reset. Ends with its standard input.
  */
@@ -66,22 +66,55 @@ static void wait_in_a_call(long kind)
         eintrs++;
 }
 
-static __attribute__((noinline)) long descend(int left, long kind)
+/* The calls on the way are of three functions, each by way of an inlined one, as in programs that do something. */
+struct job {
+    long kind;
+    int left;
+    volatile long sum;
+};
+
+static long parse(struct job *job, const char *what, long more);
+
+static inline __attribute__((always_inline)) long wait_here(struct job *job)
 {
-    volatile long local[4] = {left, kind};
-    if (left > 0) {
-        local[2] = descend(left - 1, kind);
-    } else {
-        waiting++;
-        while (!ending)
-            wait_in_a_call(kind);
-    }
+    waiting++;
+    while (!ending)
+        wait_in_a_call(job->kind);
+    return job->sum;
+}
+
+static inline __attribute__((always_inline)) long go_on(struct job *job, long (*next)(struct job *, const char *, long),
+                                                        const char *what, long more)
+{
+    job->sum += more;
+    return job->left-- > 0 ? next(job, what, more + 1) : wait_here(job);
+}
+
+static __attribute__((noinline)) long apply(struct job *job, const char *what, long more)
+{
+    volatile long local[4] = {more, (long)*what};
+    local[2] = go_on(job, parse, "parse", more);
     return local[2] + local[0];
+}
+
+static __attribute__((noinline)) long evaluate(struct job *job, const char *what, long more)
+{
+    volatile long local[4] = {more, (long)*what};
+    local[2] = go_on(job, apply, "apply", more);
+    return local[2] + local[1];
+}
+
+static __attribute__((noinline)) long parse(struct job *job, const char *what, long more)
+{
+    volatile long local[4] = {more, (long)*what};
+    local[2] = go_on(job, evaluate, "evaluate", more);
+    return local[2] + local[3];
 }
 
 static void *run(void *argument)
 {
-    descend(depth, (long)argument);
+    struct job job = {(long)argument, depth, 0};
+    parse(&job, "a job", 0);
     return NULL;
 }
 
