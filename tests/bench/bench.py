@@ -3,11 +3,11 @@
     bench.py [--quick] [--threads 10,100,...] [--depths 20,200] [--runs 3] [--limit 180] [--readme FILE]
 
 For each number of threads and each depth the load program is started; every tool then looks at it, `runs` times; medians are shown. What
-each run cost is measured from outside (what takes less than half a second is run three times as often):
+each run cost is measured from outside, by measured.py (what takes less than half a second is run three times as often):
 
-- wall time, CPU time (wait4);
+- wall time, CPU time;
 - peak memory: of gmr, which is several processes with shared memory, the largest sum of Pss seen in a run of its own, not timed; else the
-  largest resident set (wait4);
+  largest resident set;
 - the longest pause of a running thread: a spinning thread of the target looks at the clock; the time it waited for a processor
   (schedstat) is taken off;
 - how many system calls of the target came back with EINTR, the most in any run.
@@ -28,11 +28,10 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-BUILD = pathlib.Path(os.environ.get("GMR_BUILD", ROOT / "build")).resolve()
+from measured import BUILD, measured
+
 WARM, COLD = "gmr report", "gmr report, cold"
 MARKS = "<!-- made by make bench -->\n", "<!-- end -->\n"
 SHORT_S, SHORT_TIMES = 0.5, 3  # what takes less is run more often: one hiccup of the machine is a larger part of it
@@ -84,27 +83,16 @@ def tools(pid):
 def run(load, tool, env, limit):
     """A dict of figures, or None if it did not end in time."""
     load.ask("reset")
-    with tempfile.TemporaryFile() as output:
-        began = time.monotonic()
-        child = subprocess.Popen(tool.argv, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.DEVNULL, env=env)
-        timer = threading.Timer(limit, child.kill)
-        timer.start()
-        _, status, usage = os.wait4(child.pid, 0)
-        wall = time.monotonic() - began
-        in_time = timer.is_alive()
-        timer.cancel()
-        child.returncode = os.waitstatus_to_exitcode(status)
-        size = output.seek(0, os.SEEK_END)
-        output.seek(max(0, size - 2000))
-        pause = re.search(rb'pause_median_us"?( =|:) *(\d+)', output.read())
-    if not in_time:
+    done = measured(tool.argv, limit, env)
+    if not done:
         # Attached by PTRACE_ATTACH, it would stay in the stop of a SIGSTOP.
         os.kill(load.pid, signal.SIGCONT)
         return None
+    output, figures = done
+    pause = re.search(rb'pause_median_us"?( =|:) *(\d+)', output[-2000:])
     time.sleep(0.05)
     eintrs, pause_us = load.ask("stats")
-    figures = {"wall": wall, "cpu": usage.ru_utime + usage.ru_stime, "memory": usage.ru_maxrss / 1024, "pause": float(pause_us) / 1e3,
-               "eintr": int(eintrs), "status": child.returncode}
+    figures |= {"pause": float(pause_us) / 1e3, "eintr": int(eintrs)}
     return figures | ({"median": float(pause[2])} if pause else {})
 
 

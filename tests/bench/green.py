@@ -3,7 +3,7 @@
     green.py [--runs 3] [--limit 180] [--only NAME,...]
 
 Each program below is started, and its tools look at it, `runs` times; medians are shown. Wall time, CPU time and peak memory of the tool
-are measured from outside (wait4); how long OS threads stood is what the report itself says; how many green threads are in it is counted
+are measured from outside (measured.py); how long OS threads stood is what the report itself says; how many green threads are in it is counted
 in it. A program or a tool that is not here is left out. GMR_BUILD names the build directory.
 
 Another kind of green thread is one more function that yields a Program, in PROGRAMS.
@@ -20,11 +20,11 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 
+from measured import BUILD, measured
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-BUILD = pathlib.Path(os.environ.get("GMR_BUILD", ROOT / "build")).resolve()
 
 
 class Tool:
@@ -71,27 +71,16 @@ def reports(text=True, full=True, options=()):
 
 def run(tool, pid, limit):
     """One run: a dict of figures, or None if it did not end in time."""
-    began = time.monotonic()
     if tool.ask:
+        began = time.monotonic()
         output = tool.ask(pid)
-        usage = None
+        found = {"wall": time.monotonic() - began}
     else:
-        with tempfile.TemporaryFile() as file:
-            child = subprocess.Popen([a.format(pid=pid) for a in tool.argv], stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.DEVNULL)
-            timer = threading.Timer(limit, child.kill)
-            timer.start()
-            _, status, usage = os.wait4(child.pid, 0)
-            in_time = timer.is_alive()
-            timer.cancel()
-            child.returncode = os.waitstatus_to_exitcode(status)
-            wall = time.monotonic() - began
-            if not in_time:
-                return None
-            file.seek(0)
-            output = file.read()
-    found = {"wall": wall if usage else time.monotonic() - began, "bytes": len(output)}
-    if usage:
-        found |= {"cpu": usage.ru_utime + usage.ru_stime, "memory": usage.ru_maxrss / 1024}
+        done = measured([a.format(pid=pid) for a in tool.argv], limit)
+        if not done:
+            return None
+        output, found = done
+    found["bytes"] = len(output)
     return found | (tool.figures(output) if tool.figures else {})
 
 
