@@ -8,21 +8,19 @@
 
 #include "cli/stored.h"
 #include "section/frames.h"
+#include "section/recursion.h"
 #include "section/thread_text.h"
 
-/* false: it is the interpreter's own, which is only counted. */
-static bool put_frame(struct gmr_writer *w, const json_t *frame)
+static struct gmr__line line_of(const json_t *frame, struct gmr__module *module)
 {
-    if (gmr__stored_true(frame, "interpreter"))
-        return false;
     const char *path = gmr__stored_string(frame, "module");
-    struct gmr__module module = {.path = path};
+    *module = (struct gmr__module){.path = path};
     struct gmr__line line = {
         .pc = gmr__stored_hex(frame, "pc"),
         .function = gmr__stored_string(frame, "function"),
         .has_offset = json_is_integer(json_object_get(frame, "offset")),
         .offset = (uint64_t)gmr__stored_int(frame, "offset", 0),
-        .module = path ? &module : NULL,
+        .module = path ? module : NULL,
         .file = gmr__stored_string(frame, "file"),
         .line = (int)gmr__stored_int(frame, "line", 0),
         .language = gmr__stored_string(frame, "language"),
@@ -31,24 +29,36 @@ static bool put_frame(struct gmr_writer *w, const json_t *frame)
         .tail_call = gmr__stored_true(frame, "tail_call"),
         .guessed = gmr__stored_true(frame, "guessed"),
         .signal_frame = gmr__stored_true(frame, "signal_frame"),
+        .interpreter = gmr__stored_true(frame, "interpreter"),
     };
-    module.bias = line.pc - gmr__stored_hex(frame, "module_offset");
-    gmr__line_text(w, &line, gmr__stored_string(frame, "source"));
-    return true;
+    module->bias = line.pc - gmr__stored_hex(frame, "module_offset");
+    return line;
 }
 
 void gmr__stored_stack(struct gmr_writer *w, const json_t *stacks, int64_t index)
 {
     const json_t *stack = json_array_get(stacks, (size_t)index), *frames = json_object_get(stack, "frames");
+    struct gmr__recursion recursion = {0};
+    struct gmr__module module;
     json_t *frame;
     size_t i, folded = 0;
     bool shown = true;
     gmr__raw(w, "\n", 1);
     json_array_foreach(frames, i, frame)
     {
-        shown = put_frame(w, frame);
-        folded += !shown;
+        struct gmr__line line = line_of(frame, &module);
+        if (!line.interpreter)
+            gmr__recursion_see(&recursion, &line);
     }
+    json_array_foreach(frames, i, frame)
+    {
+        struct gmr__line line = line_of(frame, &module);
+        shown = !line.interpreter; /* else it is only counted */
+        folded += !shown;
+        if (shown && gmr__recursion_shows(&recursion, w))
+            gmr__line_text(w, &line, gmr__stored_string(frame, "source"));
+    }
+    gmr__recursion_end(&recursion);
     gmr__folded_text(w, folded);
     const char *end = gmr__stored_string(stack, "end");
     gmr__stack_end_text(w, !stack ? "the report does not hold it" : shown ? end : NULL, json_array_size(frames) > 0);

@@ -9,6 +9,7 @@
 #include <errno.h>
 
 #include "report/runtime.h"
+#include "section/recursion.h"
 #include "sys/buf.h"
 #include "sys/proc.h"
 #include "sys/sys.h"
@@ -287,6 +288,29 @@ static void raw_line(struct gmr_writer *w, struct gmr__buf *line)
     line->used = 0;
 }
 
+static void frames_text(struct gmr__fallback *f, struct gmr_writer *w, struct gmr__buf *line)
+{
+    const struct gmr__self_stack *s = &f->stack;
+    size_t left_out = 0, period = 0, round_end = 0;
+    for (size_t i = 0; i < s->count; i++) {
+        if (!left_out) {
+            left_out = gmr__repeated_frames(s->pc, s->count, i, &period);
+            round_end = i + period;
+        }
+        describe(f, line, s->pc[i], s->exact[i], s->guessed[i]);
+        gmr__buf_char(line, '\n');
+        raw_line(w, line);
+        if (!left_out || i + 1 < round_end)
+            continue;
+        gmr__buf_str(line, "(... ");
+        gmr__buf_uint(line, left_out);
+        gmr__buf_str(line, " more of the same frames ...)\n");
+        raw_line(w, line);
+        i += left_out;
+        left_out = 0;
+    }
+}
+
 static void thread_text(struct gmr__fallback *f, struct gmr_writer *w, pid_t tid, const struct gmr__proc_stat *stat,
                         const char *problem)
 {
@@ -302,11 +326,8 @@ static void thread_text(struct gmr__fallback *f, struct gmr_writer *w, pid_t tid
     gmr__buf_char(&line, '\n');
     raw_line(w, &line);
     gmr__raw(w, "\n", 1);
-    for (unsigned i = 0; !problem && i < s->count; i++) {
-        describe(f, &line, s->pc[i], s->exact[i], s->guessed[i]);
-        gmr__buf_char(&line, '\n');
-        raw_line(w, &line);
-    }
+    if (!problem)
+        frames_text(f, w, &line);
     const char *why = problem ? problem : s->end;
     if (why) {
         gmr__buf_str(&line, problem ? "No Traceback!\n(" : "(the stack ends here: ");

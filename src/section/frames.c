@@ -10,7 +10,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "section/recursion.h"
 #include "view/view.h"
+
+#define SHALLOW 8 /* frames in which no recursion is looked for */
 
 /* ---------------------------------------------------------------------------------------- raw text */
 
@@ -221,6 +224,7 @@ struct lines_out {
     const struct gmr__analysis *analysis;
     size_t count, folded;
     bool last_folded;
+    struct gmr__recursion recursion;
 };
 
 static void put_place(struct gmr_writer *w, const struct gmr__line *line)
@@ -295,6 +299,14 @@ static const char *source_of(const struct gmr__analysis *analysis, const struct 
     return gmr__source_line(analysis->symbolizer, line->file, line->line);
 }
 
+static bool see_line(void *userdata, const struct gmr__line *line)
+{
+    struct lines_out *text = userdata;
+    if (!line->interpreter)
+        gmr__recursion_see(&text->recursion, line);
+    return true;
+}
+
 static bool text_line(void *userdata, const struct gmr__line *line)
 {
     struct lines_out *text = userdata;
@@ -304,6 +316,8 @@ static bool text_line(void *userdata, const struct gmr__line *line)
         text->folded++;
         return true;
     }
+    if (!gmr__recursion_shows(&text->recursion, text->w))
+        return true;
     gmr__line_text(text->w, line, source_of(text->analysis, line));
     return gmr__writer_error(text->w) == 0;
 }
@@ -311,8 +325,13 @@ static bool text_line(void *userdata, const struct gmr__line *line)
 void gmr__stack_text(struct gmr_writer *w, const struct gmr__analysis *analysis, struct gmr__report_stack stack)
 {
     struct lines_out text = {.w = w, .analysis = analysis};
+    bool deep = (stack.native && stack.native->frame_count > SHALLOW) ||
+                (stack.language && stack.language->frame_count > SHALLOW);
     gmr__raw_format(w, "\n");
+    if (deep && !analysis->options.all_frames)
+        gmr__stack_lines(analysis, stack, see_line, &text);
     gmr__stack_lines(analysis, stack, text_line, &text);
+    gmr__recursion_end(&text.recursion);
     gmr__folded_text(w, text.folded);
     /* Why frames end that are left out anyway is of no use. */
     gmr__stack_end_text(w, text.last_folded ? NULL : gmr__stack_end(stack), text.count > 0);

@@ -152,8 +152,8 @@ def without_the_option_nothing_is_armed(t):
 class Overflows:
     """A program that knows nothing of gmr, whose stack overflows when it is told to go."""
 
-    def __init__(self, t, kind, *options):
-        run = [t.build("gmr"), "run", *options, "--"] if options else []
+    def __init__(self, t, kind, *options, fence=()):
+        run = [*fence, t.build("gmr"), "run", *options, "--"] if options else []
         self.process = t.spawn([*run, t.build("tests/targets/overflows"), kind], stdin=subprocess.PIPE)
         t.cleanup(self.process.popen.stdin.close)
         t.wait(lambda: "ready" in self.process.stdout_text(), "its thread", alive=self.process)
@@ -182,6 +182,31 @@ def any_thread_of_an_unmodified_program_may_overflow_its_stack(t):
     # Nothing of ours stands between a thread and where it starts.
     other = [stack for stack in section(reports[0], "Threads").split("\n------") if " in stand+" in stack]
     check(len(other) == 1 and "start_thread" in other[0] and "libgmr-preload" not in other[0], other)
+
+
+@suite.test
+def a_recursion_is_shown_once(t):
+    # By the inspector, and where there can't be one; in a stored report, too, which keeps every frame.
+    fence = [t.build("tests/targets/fence"), "1", "ptrace", "--"]
+    for kind, names, behind in (("main", ["recurse"], ()), ("mutual", ["ping", "pong"], ()), ("main", ["recurse"], fence), ("mutual", ["ping", "pong"], fence)):
+        program = Overflows(t, kind, "--on-crash", fence=behind)
+        check(program.go() == -signal.SIGSEGV)
+        first = section(whole_reports(program.process.stderr_text())[0], "Threads").split("\n------")[0]
+        note = re.search(r"\(\.\.\. ([0-9]+) more of the same (2 )?frames? ?\.\.\.\)", first)
+        check(note and int(note.group(1)) > 100, kind, behind, first[:3000])
+        shown = len(re.findall(r"(?m) in (?:recurse|ping|pong)\+|\[overflows", first))
+        check(shown < 30, kind, behind, first[:3000])
+        check(behind or all(f" in {name}+" in first for name in names), kind, first[:3000])
+    program = Overflows(t, "mutual", "--on-crash", "--format", "json")
+    check(program.go() == -signal.SIGSEGV)
+    text = program.process.stderr_text()
+    (t.tmp / "report.json").write_text(text[text.index('{"schema"'):])
+    document = t.valid_json((t.tmp / "report.json").read_text())
+    crashed = next(thread for thread in document["threads"] if thread.get("crashed"))
+    frames = document["stacks"][crashed["stack"]]["frames"]
+    check(sum(frame.get("function") in ("ping", "pong") for frame in frames) > 500, len(frames))
+    shown = t.gmr("show", t.tmp / "report.json")
+    check(shown.returncode == 0 and "more of the same 2 frames ...)" in shown.stdout, shown)
 
 
 @suite.test

@@ -21,6 +21,22 @@ __attribute__((noinline)) static int recurse(int depth)
     return never == depth + 100000000 ? 0 : recurse(depth + 1) + room[0];
 }
 
+__attribute__((noinline)) static int pong(int depth);
+
+__attribute__((noinline)) static int ping(int depth)
+{
+    volatile char room[1024];
+    room[0] = (char)depth;
+    return never == depth + 100000000 ? 0 : pong(depth + 1) + room[0];
+}
+
+static int pong(int depth)
+{
+    volatile char room[1024];
+    room[0] = (char)depth;
+    return never == depth + 100000000 ? 0 : ping(depth + 1) + room[0];
+}
+
 static void wait_for_go(void)
 {
     char byte;
@@ -32,6 +48,12 @@ static void *overflow(void *unused)
 {
     wait_for_go();
     return (void *)(long)recurse(0);
+}
+
+static void *overflow_by_two(void *unused)
+{
+    wait_for_go();
+    return (void *)(long)ping(0);
 }
 
 static int overflow_c11(void *unused)
@@ -101,6 +123,8 @@ int main(int argc, char **argv)
     pthread_attr_init(&attributes);
     if (strcmp(kind, "main") == 0)
         overflow(NULL);
+    else if (strcmp(kind, "mutual") == 0)
+        overflow_by_two(NULL);
     else if (strcmp(kind, "thread") == 0)
         pthread_create(&thread, NULL, overflow, NULL);
     else if (strcmp(kind, "c11") == 0)
