@@ -14,6 +14,9 @@ What came of it, program by program:
   - Java: compiled methods have neither call-frame information nor, unless it runs with -XX:+PreserveFramePointer, frame pointers. With it all stacks are
     whole. Without, gmr follows the code to its return; a loop that never returns has none, and there the stack ends and says so. gdb takes word after
     word off the stack for return addresses (`??`).
+  - Go with C: the runtime switches stacks (`asmcgocall`, `mcall`, `systemstack`), and the OS thread's own begins there: gmr's stack ends, gdb goes on over
+    words of the stack that it left.
+  - Python: gdb does not unfold what is inlined at a tail call's place: it shows the innermost call alone, as if it were the function (`tails_as_gdb`).
   - guile: its compiled code keeps its frames elsewhere and leaves through jumps: gmr's stack ends there. gdb takes words off the stack until it
     happens upon a caller in libguile, behind some that are none.
 """

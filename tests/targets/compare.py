@@ -216,6 +216,17 @@ def without_cold(frames, modules):
             if frame.kind != "tail" or not any(f"{frame.name}.cold" in raw_symbols(module) for module in modules)]
 
 
+def tails_as_gdb(frames):
+    """A tail call's inlined calls as gdb shows them: of all that stand at that pc only the innermost, as if it were the function itself."""
+    shown = []
+    for frame in frames:
+        run = []
+        while frame.kind == "tail" and shown and shown[-1].kind == "inlined":
+            run.append(shown.pop())
+        shown.append(Frame(run[-1].name, frame.pc, "tail") if run else frame)
+    return shown
+
+
 def equal(theirs, ours, modules, language):
     return len(theirs) == len(ours) and all(same(x, y, modules, language) for x, y in zip(theirs, ours))
 
@@ -229,7 +240,7 @@ def differences(theirs, ours, modules=(), language=None):
             found.append(f"thread {tid} is missing")
             continue
         a = correct(a, b)
-        if not equal(a, b, modules, language) and not equal(a, without_cold(b, modules), modules, language):
+        if not any(equal(a, form, modules, language) for form in (b, without_cold(b, modules), tails_as_gdb(b))):
             first = next((i for i, (x, y) in enumerate(zip(a, b)) if not same(x, y, modules, language)), min(len(a), len(b)))
             from_, to = max(0, first - 2), first + 6
             lines = [f"  ({len(a)} and {len(b)} frames, from frame {from_} on)"]
@@ -256,10 +267,9 @@ def is_lost(theirs, ours, whole, modules):
 
 
 def is_told(theirs, ours, end, modules):
-    """Does gmr's stack end, with the reason in words, in code that has no call-frame information, where gdb goes on without knowing how? That is:
-    what gmr shows is the same in gdb's list until the first guess, the reason is that there is no unwind information, and what gdb has beyond leads
-    through addresses in no function (`??`) and not back to where a thread begins."""
-    if not end or "no unwind information" not in end or len(ours) == 0:
+    """Does gmr's stack end, with the reason in words, where gdb goes on without knowing how? That is: what gmr shows is the same in gdb's list until the
+    first guess, and what gdb has beyond leads through addresses in no function (`??`) and not back to where a thread begins."""
+    if not end or len(ours) == 0:
         return False
     sure = next((i for i, frame in enumerate(ours) if frame.kind == "guessed"), len(ours))
     if not all(same(x, y, modules, None) for x, y in zip(theirs[:sure], ours[:sure])):
