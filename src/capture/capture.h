@@ -25,7 +25,7 @@ struct gmr__capture_options {
     bool stop_all;               /* all threads at once, for one consistent picture; else one after the other */
 
     /* For stacks that are more than memory should take. Runs in the inspector while further threads are copied, for one after the other,
-     * as soon as the copies take batch_bytes (0: 16 MiB; for each of at most two processes, twice); afterwards the copy is gone, in the snapshot
+     * as soon as the copies take batch_bytes (0: 1 MiB; for each of at most two processes, twice); afterwards the copy is gone, in the snapshot
      * data is NULL. Meanwhile the snapshot has its map, read_live, no extra segments and no list of threads. False: all copies stay.
      * NULL: as false. Only where threads stand as CAPTURE_PLAIN says. */
     bool (*drain)(struct gmr__snapshot *snapshot, const struct gmr__thread *thread, void *userdata);

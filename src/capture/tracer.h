@@ -15,7 +15,7 @@
 
 #define GMR__PID_LIMIT 4194304 /* PID_MAX_LIMIT, include/linux/threads.h */
 
-#define GMR__BATCH_BYTES ((size_t)16 << 20)
+#define GMR__BATCH_BYTES ((size_t)1 << 20)
 
 /* Stacks handed to the inspector: of threads[first .. end), those whose copy begins in [low, high). */
 struct gmr__batch {
