@@ -40,6 +40,7 @@ bool gmr__arch_regs_from_prstatus(struct gmr__regs *regs, const void *prstatus, 
         return false;
     *regs = (struct gmr__regs){.valid = ALL_REGS};
     memcpy(regs->value, prstatus, 33 * sizeof(uint64_t));
+    regs->value[31] = gmr__arch_strip(regs->value[31]);
     return true;
 }
 
@@ -50,12 +51,14 @@ bool gmr__arch_regs_from_ucontext(struct gmr__regs *regs, const void *ucontext, 
         return false;
     *regs = (struct gmr__regs){.valid = ALL_REGS};
     memcpy(regs->value, (const char *)ucontext + REGS, 33 * sizeof(uint64_t));
+    regs->value[31] = gmr__arch_strip(regs->value[31]);
     return true;
 }
 
-uint64_t gmr__arch_strip(uint64_t return_address)
+uint64_t gmr__arch_strip(uint64_t address)
 {
-    /* Authentication codes stand in bits 48 to 54 and, without tagged addresses, 56 to 63; bit 55 selects the half. User space
-     * is the lower half, of at most 48 bits unless a program asks for more by a hint to mmap. */
-    return return_address & ((1ULL << 48) - 1);
+    /* Authentication codes stand in bits 48 to 54 and, without tagged addresses, 56 to 63; bit 55 selects the half. Tags of memory, and
+     * whatever else a program keeps in the byte that is ignored, stand in bits 56 to 63. User space is the lower half, of at most 48 bits
+     * unless a program asks for more by a hint to mmap. */
+    return address & ((1ULL << 48) - 1);
 }

@@ -48,6 +48,29 @@ bool gmr__arch_plt_stub(const unsigned char *code, size_t bytes, uint64_t addres
     return true;
 }
 
+/* [bti c] [stp x16, x30, [sp, #-16]!] adrp x16; ldr x17, [x16]; add x16, x16; [autia1716] br x17 */
+bool gmr__arch_in_stub(const unsigned char *around, int64_t *pushed)
+{
+    enum { PC = GMR__STUB_BEFORE / 4, WORDS = GMR__STUB_AROUND / 4 };
+    uint32_t word[WORDS];
+    memcpy(word, around, sizeof(word));
+    for (unsigned at = 2; at <= PC + 2; at++) {
+        if ((word[at] & 0x9f00001f) != 0x90000010 || (word[at + 1] & 0xffc003ff) != 0xf9400211 ||
+            (word[at + 2] & 0xffc003ff) != 0x91000210)
+            continue;
+        unsigned end = at + 3 + (word[at + 3] == 0xd503219f);
+        unsigned start =
+            at - (word[at - 1] == 0xa9bf7bf0); /* the head, by which a function is bound at its first call */
+        bool head = start != at;
+        start -= word[start - 1] == 0xd503245f;
+        if (word[end] != 0xd61f0220 || PC < start || PC > end)
+            continue;
+        *pushed = head && PC >= at ? 16 : 0;
+        return true;
+    }
+    return false;
+}
+
 bool gmr__arch_stub_slot(const unsigned char *code, uint64_t address, uint64_t *slot)
 {
     (void)code;

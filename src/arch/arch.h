@@ -34,7 +34,8 @@ long gmr__syscall(long number, long a, long b, long c, long d, long e, long f);
 bool gmr__arch_regs_from_prstatus(struct gmr__regs *regs, const void *prstatus, size_t bytes);
 /* The same from a ucontext_t's uc_mcontext, as signal handlers and swapcontext leave it. */
 bool gmr__arch_regs_from_ucontext(struct gmr__regs *regs, const void *ucontext, size_t bytes);
-/* Strips pointer-authentication bits from a return address. Identity on x86-64. */
-uint64_t gmr__arch_strip(uint64_t return_address);
+/* An address without what is no part of it: pointer-authentication bits of a return address, the tag of a stack pointer. Identity on
+ * x86-64. */
+uint64_t gmr__arch_strip(uint64_t address);
 
 #endif

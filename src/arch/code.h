@@ -34,6 +34,12 @@ extern const int gmr__arch_link;
 /* Is this a stub of the procedure linkage table? code: at `address`, of `bytes` in all. *slot: the address of the pointer that it jumps through. */
 bool gmr__arch_plt_stub(const unsigned char *code, size_t bytes, uint64_t address, uint64_t *slot);
 
+/* Linkers for aarch64 give the procedure linkage table no call-frame information. Is pc in a stub of it, or in its common head? around: GMR__STUB_AROUND
+ * bytes, of which GMR__STUB_BEFORE in front of pc. The return address is in the link register; *pushed: by how much the stack pointer has moved. */
+#define GMR__STUB_BEFORE 24
+#define GMR__STUB_AROUND 52
+bool gmr__arch_in_stub(const unsigned char *around, int64_t *pushed);
+
 /* Of a routine that begins with these bytes: the offset behind the first instruction that loads the stack pointer from another register or
  * from memory, 0 if there is none. *end: where the routine ends by a return or an indirect jump after that; left alone if that isn't seen. */
 size_t gmr__arch_loads_sp(const unsigned char *code, size_t bytes, size_t *end);

@@ -56,7 +56,7 @@ bool gmr__arch_regs_from_ucontext(struct gmr__regs *regs, const void *ucontext, 
     return true;
 }
 
-uint64_t gmr__arch_strip(uint64_t return_address)
+uint64_t gmr__arch_strip(uint64_t address)
 {
-    return return_address;
+    return address;
 }

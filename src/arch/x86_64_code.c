@@ -60,6 +60,13 @@ bool gmr__arch_plt_stub(const unsigned char *code, size_t bytes, uint64_t addres
     return true;
 }
 
+bool gmr__arch_in_stub(const unsigned char *around, int64_t *pushed)
+{
+    (void)around;
+    (void)pushed;
+    return false; /* linkers describe it */
+}
+
 bool gmr__arch_stub_slot(const unsigned char *code, uint64_t address, uint64_t *slot)
 {
     return gmr__arch_plt_stub(code, GMR__STUB_BYTES, address, slot);

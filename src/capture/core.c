@@ -193,11 +193,24 @@ static int map_file(struct gmr__core *core, const char *path, char *message, siz
     return error;
 }
 
+static const char *machine_name(const Elf64_Ehdr *ehdr, char *number, size_t cap)
+{
+    if (ehdr->e_ident[EI_CLASS] != ELFCLASS64)
+        return "a 32-bit processor";
+    if (ehdr->e_machine == EM_AARCH64)
+        return "aarch64";
+    if (ehdr->e_machine == EM_X86_64)
+        return "x86_64";
+    snprintf(number, cap, "another processor (ELF machine %u)", ehdr->e_machine);
+    return number;
+}
+
 static int check_header(const struct gmr__core *core, const char *path, Elf64_Ehdr *ehdr, size_t *count, char *message,
                         size_t cap)
 {
     static const unsigned char zstd[] = {0x28, 0xB5, 0x2F, 0xFD}, lz4[] = {0x04, 0x22, 0x4D, 0x18},
                                xz[] = {0xFD, '7', 'z', 'X'}, gz[] = {0x1F, 0x8B};
+    char number[64];
     memcpy(ehdr, core->bytes, sizeof(*ehdr));
     const char *tool = memcmp(core->bytes, zstd, 4) == 0  ? "zstd -d"
                        : memcmp(core->bytes, lz4, 4) == 0 ? "lz4 -d"
@@ -209,8 +222,9 @@ static int check_header(const struct gmr__core *core, const char *path, Elf64_Eh
     else if (memcmp(ehdr->e_ident, ELFMAG, SELFMAG) != 0 || ehdr->e_type != ET_CORE)
         snprintf(message, cap, "%s is not a core file", path);
     else if (ehdr->e_ident[EI_CLASS] != ELFCLASS64 || ehdr->e_machine != gmr__arch_elf_machine)
-        snprintf(message, cap, "%s is a core file of another architecture; this gmr reads those of %s", path,
-                 gmr__arch_name);
+        snprintf(message, cap,
+                 "%s is a core file of %s, this gmr reads those of %s: read it with a gmr for that processor", path,
+                 machine_name(ehdr, number, sizeof(number)), gmr__arch_name);
     else if (!program_headers(core, ehdr, count))
         snprintf(message, cap, "%s has no program headers: it is damaged or was cut short", path);
     else

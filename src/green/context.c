@@ -76,7 +76,7 @@ bool gmr__context_decode(const struct gmr__shape *shape, uint64_t base, const un
         if (gmr__arch_fp_mangled)
             regs->value[gmr__arch_fp] = gmr__arch_demangle(regs->value[gmr__arch_fp], guard);
     }
-    regs->value[gmr__arch_sp] += (uint64_t)(int64_t)l->sp_adjust;
+    regs->value[gmr__arch_sp] = gmr__arch_strip(regs->value[gmr__arch_sp] + (uint64_t)(int64_t)l->sp_adjust);
     if (regs->valid >> gmr__arch_pc & 1)
         regs->value[gmr__arch_pc] = gmr__arch_strip(regs->value[gmr__arch_pc]);
     return true;

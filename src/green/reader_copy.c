@@ -82,7 +82,7 @@ static void read_contexts(struct gmr__green *green, struct gmr__reader *reader, 
 static uint64_t start_of(struct gmr__reader *reader, const struct work *w)
 {
     if (!w->base || !w->shape->usable || w->shape->layout.kind == GMR_CONTEXT_SP_SLOT)
-        return w->base;
+        return gmr__arch_strip(w->base);
     struct gmr__regs regs;
     if (!w->copied->block || !gmr__context_decode(w->shape, w->base, w->copied->block, reader->guard, &regs))
         return 0;

@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "arch/arch.h"
 #include "gmr/green.h"
 #include "sys/sys.h"
 
@@ -244,7 +245,7 @@ struct gmr_green *gmr_green_add(const struct gmr_layout *layout, void *stack, si
     record->saved_sp = 0;
     record->layout = (uint64_t)(uintptr_t)layout;
     record->slot = (uint64_t)(uintptr_t)slot;
-    record->stack_low = (uint64_t)(uintptr_t)stack;
+    record->stack_low = gmr__arch_strip((uint64_t)(uintptr_t)stack);
     record->stack_units = (uint32_t)(stack_size / 16);
     record->entry = (uint64_t)(uintptr_t)entry;
     record->argument = (uint64_t)(uintptr_t)argument;

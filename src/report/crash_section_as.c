@@ -50,6 +50,8 @@ static const char *code_text(int signal, int code)
         {SIGSEGV, SEGV_ACCERR, "SEGV_ACCERR: the mapping does not permit it"},
         {SIGSEGV, 3, "SEGV_BNDERR: a bound was exceeded"},
         {SIGSEGV, 4, "SEGV_PKUERR: a protection key forbids it"},
+        {SIGSEGV, 8, "SEGV_MTEAERR: a pointer's tag is not the memory's, noticed later"},
+        {SIGSEGV, 9, "SEGV_MTESERR: the pointer's tag is not the memory's"},
         {SIGBUS, BUS_ADRALN, "BUS_ADRALN: misaligned address"},
         {SIGBUS, BUS_ADRERR, "BUS_ADRERR: behind the end of a mapped file, or memory that is not there"},
         {SIGBUS, BUS_OBJERR, "BUS_OBJERR: hardware error"},

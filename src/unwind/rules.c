@@ -227,6 +227,20 @@ static void find_exits(struct gmr__rules *rules, struct gmr__rule *rule, uint64_
     rule->exit_count = (uint8_t)count;
 }
 
+static bool in_stub(struct gmr__rules *rules, struct gmr__rule *rule, uint64_t pc)
+{
+    unsigned char around[GMR__STUB_AROUND];
+    int64_t pushed;
+    if (gmr__snapshot_read_code(rules->snapshot, pc - GMR__STUB_BEFORE, around, sizeof(around)) != 0 ||
+        !gmr__arch_in_stub(around, &pushed))
+        return false;
+    rule->kind = GMR__RULE_CFI;
+    rule->cfa_reg = (uint8_t)gmr__arch_sp;
+    rule->cfa_offset = pushed;
+    rule->return_reg = (uint8_t)gmr__arch_return;
+    return true;
+}
+
 static void make(struct gmr__rules *rules, struct gmr__rule *rule, uint64_t pc, bool activation)
 {
     uint64_t lookup = activation ? pc : pc - 1;
@@ -267,6 +281,8 @@ static void make(struct gmr__rules *rules, struct gmr__rule *rule, uint64_t pc, 
     }
     const char *path = rule->module;
     *rule = (struct gmr__rule){.kind = GMR__RULE_NO_CFI, .module = path};
+    if (activation && module && in_stub(rules, rule, pc))
+        return;
     find_exits(rules, rule, pc);
 }
 

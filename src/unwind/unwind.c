@@ -287,6 +287,7 @@ static bool by_cfi(struct walk *walk, const struct gmr__rule *rule)
     } else {
         return stop(walk, "a register that the unwind information asks for is not known here");
     }
+    cfa = gmr__arch_strip(cfa); /* of a frame pointer that was a tagged stack pointer */
     walk->cfa = cfa;
     if (rule->outermost)
         return outermost(walk);

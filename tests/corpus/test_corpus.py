@@ -95,6 +95,17 @@ def what_is_no_core(t):
 
 
 @suite.test
+def a_core_of_another_processor_is_refused_by_name(t):
+    own = unpack(t, "crash.core").read_bytes()
+    other, name = (183, "aarch64") if platform.machine() == "x86_64" else (62, "x86_64")
+    for machine, word in ((other, f"core file of {name}"), (243, "ELF machine 243")):
+        path = t.tmp / "other.core"
+        path.write_bytes(own[:18] + machine.to_bytes(2, "little") + own[20:])
+        result = t.gmr("core", path)
+        check(result.returncode == 3 and word in result.stderr and platform.machine() in result.stderr and "read it with" in result.stderr, result.returncode, result.stderr)
+
+
+@suite.test
 def every_view(t):
     for view in ("text", "xml", "json"):
         result = t.gmr("core", "--format", view, "--no-cache", unpack(t, "crash.core"), unpack(t, "crash"))

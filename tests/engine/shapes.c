@@ -168,17 +168,25 @@ KEEP void noreturn_outer(void)
 
 /* ------------------------------------------------------------------------------ assembly without call-frame information */
 
-#ifdef __x86_64__
-void bare_asm(void (*call)(void));
 void framed_asm(void (*call)(void));
 void spinning_asm(void);
+#ifdef __x86_64__
 __asm__(
-    ".text\n.globl bare_asm\n.type bare_asm,@function\n"
-    "bare_asm: push %rbx\n sub $32,%rsp\n call *%rdi\n add $32,%rsp\n pop %rbx\n ret\n.size bare_asm,.-bare_asm\n"
-    ".globl framed_asm\n.type framed_asm,@function\n"
+    ".text\n.globl framed_asm\n.type framed_asm,@function\n"
     "framed_asm: push %rbp\n mov %rsp,%rbp\n sub $48,%rsp\n call *%rdi\n leave\n ret\n.size framed_asm,.-framed_asm\n"
     ".globl spinning_asm\n.type spinning_asm,@function\n"
     "spinning_asm: 1: pause\n jmp 1b\n ret\n.size spinning_asm,.-spinning_asm\n");
+/* push, mov, call *%rdi, pop, ret */
+static const unsigned char made[] = {0x55, 0x48, 0x89, 0xe5, 0xff, 0xd7, 0x5d, 0xc3};
+#else
+__asm__(".text\n.globl framed_asm\n.type framed_asm,%function\n"
+        "framed_asm: stp x29, x30, [sp, #-64]!\n mov x29, sp\n blr x0\n ldp x29, x30, [sp], #64\n ret\n"
+        ".size framed_asm,.-framed_asm\n"
+        ".globl spinning_asm\n.type spinning_asm,%function\n"
+        "spinning_asm: 1: yield\n b 1b\n ret\n.size spinning_asm,.-spinning_asm\n");
+/* stp x29, x30, [sp, #-16]!; mov x29, sp; blr x0; ldp x29, x30, [sp], #16; ret */
+static const uint32_t made[] = {0xa9bf7bfd, 0x910003fd, 0xd63f0000, 0xa8c17bfd, 0xd65f03c0};
+#endif
 
 KEEP void framedasm_inner(void)
 {
@@ -208,14 +216,12 @@ KEEP void jit_inner(void)
 
 KEEP void jit_outer(void)
 {
-    static const unsigned char code[] = {0x55, 0x48, 0x89, 0xe5,
-                                         0xff, 0xd7, 0x5d, 0xc3}; /* push, mov, call *%rdi, pop, ret */
     unsigned char *place = mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    memcpy(place, code, sizeof(code));
+    memcpy(place, made, sizeof(made));
+    __builtin___clear_cache((char *)place, (char *)place + sizeof(made));
     ((void (*)(void (*)(void)))(uintptr_t)place)(jit_inner);
     AFTER;
 }
-#endif
 
 /* ------------------------------------------------------------------------------ */
 
@@ -224,12 +230,10 @@ static const struct shape {
     void (*run)(void);
     size_t stack_bytes;
 } shapes[] = {
-    {"altstack", altstack_outer, 0},   {"inside", inside_outer, 0},   {"nested", nested_outer, 0},
-    {"null", null_outer, 0},           {"aligned", aligned_outer, 0}, {"deep", deep_outer, 64 << 20},
-    {"noreturn", noreturn_outer, 0},
-#ifdef __x86_64__
-    {"framedasm", framedasm_outer, 0}, {"leafasm", leafasm_outer, 0}, {"jit", jit_outer, 0},
-#endif
+    {"altstack", altstack_outer, 0}, {"inside", inside_outer, 0},       {"nested", nested_outer, 0},
+    {"null", null_outer, 0},         {"aligned", aligned_outer, 0},     {"deep", deep_outer, 64 << 20},
+    {"noreturn", noreturn_outer, 0}, {"framedasm", framedasm_outer, 0}, {"leafasm", leafasm_outer, 0},
+    {"jit", jit_outer, 0},
 };
 
 static void *run(void *argument)

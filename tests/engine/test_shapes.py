@@ -32,7 +32,7 @@ def check_shapes(t, variant, libc_has_cfi=True):
         check(signals == SIGNALS.get(shape, 0), "signal frames:", signals, *shown)
         guessed = {frame.get("function") for frame in stack["frames"] if frame.get("guessed")}
         if libc_has_cfi:
-            check(names[-1] in ("clone3", "clone", "__clone3", "__clone"), "does not reach the very end:", *shown)
+            check(names[-1] in ("clone3", "clone", "__clone3", "__clone", "thread_start"), "does not reach the very end:", *shown)
             check("end" not in stack, "ends early:", *shown)
             check(guessed == GUESSED.get(shape, set()), "marked as guessed:", guessed, *shown)
         else:
