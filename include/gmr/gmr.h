@@ -126,6 +126,7 @@ struct gmr_options {
 /*
  * Arms the triggers: the signal, the watched file and the control socket, and starts the reporter thread.
  * Call it once, early in main, before other threads are started. Calling it again replaces the options.
+ * A handler that the program installs afterwards for the same signal replaces the library's, silently: install it before.
  *
  * options: may be NULL (all defaults).
  * Returns 0 when everything that was asked for is armed; a positive mask of GMR_TRIGGER_* that could not be armed

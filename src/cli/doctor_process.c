@@ -120,6 +120,17 @@ static void look_at_namespaces(const struct patient *patient)
 
 /* ------------------------------------------------------------------------------------------------ from within */
 
+/* Crash signals that are not caught any more: a handler was taken away since setup. One put in our place can't be told from ours; of the
+ * trigger's signal libgmr looks itself. */
+static void look_at_handlers(const struct patient *patient, const char *triggers)
+{
+    static const int crashes[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGTRAP};
+    for (size_t i = 0; strstr(triggers, "crash") && i < sizeof(crashes) / sizeof(*crashes); i++)
+        if (!(patient->status.sig_caught >> (crashes[i] - 1) & 1))
+            gmr__doctor_bad("call gmr_setup_autorun after the program has set its handlers",
+                            "SIG%s, armed for crash reports, is not caught any more", sigabbrev_np(crashes[i]));
+}
+
 static bool asks(struct patient *patient)
 {
     struct gmr__hello hello = {.log_dir = ""};
@@ -134,6 +145,8 @@ static bool asks(struct patient *patient)
     else
         gmr__doctor_good("it carries libgmr %s as %s; armed: %s", hello.version, hello.service,
                          hello.triggers[0] ? hello.triggers : "nothing");
+    if (!error)
+        look_at_handlers(patient, hello.triggers);
     return true;
 }
 
@@ -169,7 +182,8 @@ static void look_from_within(const struct patient *patient)
     bool capable = patient->status.cap_effective >> CAP_SYS_PTRACE_BIT & 1;
     if (patient->status.seccomp > 0)
         gmr__doctor_note("it has a seccomp %s, which its own inspector inherits: where that denies ptrace, "
-                         "process_vm_readv or execve, it falls back to signals",
+                         "process_vm_readv or execve, it falls back to signals; where it kills for process_vm_readv, "
+                         "clone or execveat, a report of itself ends it: take it with `gmr report` from outside",
                          patient->status.seccomp == 1 ? "strict mode" : "filter");
     if (!patient->dumpable && !capable)
         gmr__doctor_bad("`gmr report` as root is whole; or prctl(PR_SET_DUMPABLE, 1) in the program, if its user may "

@@ -127,6 +127,18 @@ def what_keeps_the_inspector_of_a_process_from_working_is_told(t):
 
 
 @suite.test
+def handlers_taken_away_after_setup_are_told(t):
+    puppet = Puppet(t).setup(crash=1)
+    out = t.gmr("doctor", puppet.pid).stdout
+    check("is not caught any more" not in out and "signal USR2" in out, out)
+    puppet("default 12")
+    puppet("default 7")
+    out = t.gmr("doctor", puppet.pid).stdout
+    check("SIGBUS, armed for crash reports, is not caught any more" in out and out.count("is not caught any more") == 1, out)
+    check("signal USR2" not in out, out)
+
+
+@suite.test
 def without_the_right_to_trace_the_trial_says_so(t):
     """A seccomp filter that denies ptrace, as containers have had, made with prctl and inherited by gmr."""
     # ld [nr]; jeq ptrace (101 on x86-64, 117 on aarch64) -> errno EPERM; else allow

@@ -259,6 +259,8 @@ static void run(char *command, char *a, char *b, char *c)
         answer(close(atoi(a)));
     else if (IS("handle"))
         answer(signal(atoi(a), on_signal) == SIG_ERR);
+    else if (IS("default"))
+        answer(signal(atoi(a), SIG_DFL) == SIG_ERR);
     else if (IS("wait-any"))
         answer(waitpid(-1, NULL, WNOHANG) < 0 ? -errno : 1);
     else if (IS("nulls"))
