@@ -55,7 +55,7 @@ KEEP void tagged_outer(size_t bytes)
 
 static void *run(void *unused)
 {
-    prctl(PR_SET_NAME, "tagged");
+    prctl(PR_SET_NAME, "on tagged stack");
     tagged_outer(100);
     return unused;
 }
