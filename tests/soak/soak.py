@@ -1,5 +1,5 @@
+#!/usr/bin/python3
 """Two reports a second, or as many as asked, for as long as asked: nothing may grow, nothing may get lost.
-"""Two reports a second for as long as asked: nothing may grow, nothing may get lost.
 
     tests/soak/soak.py [--build DIR] [--minutes N | --seconds N] [--per-second N] [--json FILE]
 
