@@ -73,11 +73,11 @@ struct gmr__slot_capture {
 /* Installs the handler, during setup. False if the program has the signal. */
 bool gmr__capture_signal_arm(void);
 void gmr__capture_signal_disarm(void);
-/* Around a number of captures, on the reporter: which signal it is to be. A debugger of ours would stop the program at SIGSTKFLT, but lets
+/* Around a number of captures, on the reporter: chooses the signal. A debugger of ours would stop the program at SIGSTKFLT, but lets
  * SIGURG pass; it is borrowed where the program leaves it alone. */
-int gmr__capture_begin(bool traced);
+void gmr__capture_begin(bool traced);
 void gmr__capture_end(void);
-/* Asks a thread of this process and waits. 0: *slot is filled; -ETIMEDOUT, -EBUSY (it blocks the signal), -ESRCH (gone), -ENOSYS
+/* Asks a thread of this process and waits. 0: *slot is filled; -ETIMEDOUT, -EBUSY (it blocks the signal; where it runs, until the deadline), -ESRCH (gone), -ENOSYS
  * (not armed). */
 int gmr__capture_thread(struct gmr__slot_capture *slot, pid_t tid, uint64_t deadline_ns);
 /* The same of the calling thread with a context it has (a crash). */

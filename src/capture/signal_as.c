@@ -10,11 +10,13 @@
 
 #include "arch/target.h"
 #include "capture/self.h"
+#include "sys/proc.h"
 #include "sys/sys.h"
 
 /* Nothing in Linux sends it and nobody handles it; see also trigger.h, where the reporter's own is blocked and read from a signalfd. */
 #define CAPTURE_SIGNAL SIGSTKFLT
 #define TRACED_SIGNAL SIGURG
+#define BLOCKED_PAUSE_NS 500000u
 #define OVERFLOW_PAGES 64 /* how far below its stack a function that overflows it may have moved sp */
 
 enum { FREE = 0, ASKED, COPYING, FILLED };
@@ -78,17 +80,16 @@ void gmr__capture_signal_disarm(void)
     armed = false;
 }
 
-int gmr__capture_begin(bool traced)
+void gmr__capture_begin(bool traced)
 {
     struct sigaction old, action = {.sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK};
     capture_signal = CAPTURE_SIGNAL;
     if (!traced || sigaction(TRACED_SIGNAL, NULL, &old) != 0 || old.sa_flags & SA_SIGINFO || old.sa_handler != SIG_DFL)
-        return capture_signal;
+        return;
     action.sa_sigaction = on_capture;
     sigfillset(&action.sa_mask);
     if (sigaction(TRACED_SIGNAL, &action, NULL) == 0)
         capture_signal = TRACED_SIGNAL;
-    return capture_signal;
 }
 
 void gmr__capture_end(void)
@@ -102,10 +103,31 @@ void gmr__capture_end(void)
     capture_signal = CAPTURE_SIGNAL;
 }
 
+/*
+ * Every thread blocks all signals for a moment while it is born, makes another or ends (glibc's clone, posix_spawn): one that runs is looked at
+ * again until it has them open.
+ */
+static bool blocks_signal(pid_t tid, uint64_t deadline_ns)
+{
+    for (;;) {
+        struct gmr__proc_status status;
+        struct gmr__proc_stat stat;
+        if (gmr__proc_status("/proc", gmr__getpid(), tid, &status) != 0 ||
+            !(status.sig_blocked >> (capture_signal - 1) & 1))
+            return false;
+        if (gmr__proc_stat("/proc", gmr__getpid(), tid, &stat) != 0 || stat.state != 'R' ||
+            gmr__now_ns() >= deadline_ns)
+            return true;
+        gmr__sleep_ns(BLOCKED_PAUSE_NS);
+    }
+}
+
 int gmr__capture_thread(struct gmr__slot_capture *slot, pid_t tid, uint64_t deadline_ns)
 {
     if (!armed)
         return -ENOSYS;
+    if (blocks_signal(tid, deadline_ns))
+        return -EBUSY;
     atomic_store(&slot->tid, tid);
     atomic_store(&slot->state, ASKED);
     atomic_store(&current, slot);

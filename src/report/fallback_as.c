@@ -37,7 +37,6 @@ struct gmr__fallback {
     struct gmr__self_module module[MOST_MODULES];
     struct gmr__self_stack stack;
     bool prepared, used, slot_lost;
-    int signal;
     uint64_t deadline_ns, pause_max_ns, copied_bytes;
     unsigned late, threads, without;
     int cut; /* why the list of threads ended early: -errno, else 0 */
@@ -66,7 +65,6 @@ void gmr__fallback_begin(struct gmr__fallback *f, uint64_t deadline_ns)
 {
     f->deadline_ns = deadline_ns;
     f->prepared = f->used = false;
-    f->signal = SIGSTKFLT;
     f->crashed_tid = 0;
     f->pause_max_ns = f->copied_bytes = 0;
     f->late = f->threads = f->without = f->stack_count = f->frame_count = 0;
@@ -106,7 +104,6 @@ static void prepare(struct gmr__fallback *f)
 /* NULL: f->stack is filled; else why not. */
 static const char *take(struct gmr__fallback *f, pid_t tid, char state)
 {
-    struct gmr__proc_status status;
     if (tid == f->crashed_tid) {
         prepare(f);
         gmr__self_unwind(&f->modules, &f->crashed, &f->stack);
@@ -121,16 +118,16 @@ static const char *take(struct gmr__fallback *f, pid_t tid, char state)
         return "it has ended";
     if (state == 'D')
         return "it is in an uninterruptible sleep and takes no signal";
-    if (gmr__proc_status("/proc", gmr__getpid(), tid, &status) == 0 && status.sig_blocked >> (f->signal - 1) & 1)
-        return "it blocks the signal by which it would copy its own stack";
     if (gmr__now_ns() >= f->deadline_ns)
         return "the report's time was over";
-    uint64_t wait_ns = f->late < MOST_LATE ? THREAD_WAIT_NS : SHORT_WAIT_NS;
-    int error = gmr__capture_thread(&f->slot, tid, gmr__now_ns() + wait_ns);
-    if (error == -ETIMEDOUT) {
+    uint64_t until_ns = gmr__now_ns() + (f->late < MOST_LATE ? THREAD_WAIT_NS : SHORT_WAIT_NS);
+    int error = gmr__capture_thread(&f->slot, tid, until_ns);
+    if (error == -ETIMEDOUT || (error == -EBUSY && gmr__now_ns() >= until_ns))
         f->late++;
+    if (error == -EBUSY)
+        return "it blocks the signal by which it would copy its own stack";
+    if (error == -ETIMEDOUT)
         return "it did not answer the signal in time: not scheduled, stopped or traced";
-    }
     if (error == -EDEADLK)
         f->slot_lost = true;
     if (error)
@@ -394,8 +391,7 @@ static void all_threads(struct gmr__fallback *f, struct gmr_writer *w)
     struct gmr__proc_status status;
     bool text = gmr__writer_text(w);
     f->used = true;
-    f->signal =
-        gmr__capture_begin(gmr__proc_status("/proc", gmr__getpid(), gmr__getpid(), &status) == 0 && status.tracer != 0);
+    gmr__capture_begin(gmr__proc_status("/proc", gmr__getpid(), gmr__getpid(), &status) == 0 && status.tracer != 0);
     if (f->crashed_tid)
         one_thread(f, w, f->crashed_tid);
     if (listed_threads(f, w, !text, false) < 0)
