@@ -62,3 +62,17 @@ uint64_t gmr__arch_strip(uint64_t address)
      * unless a program asks for more by a hint to mmap. */
     return address & ((1ULL << 48) - 1);
 }
+
+/* glibc's _dl_runtime_resolve: the head of the procedure linkage table pushed two words before it jumped there, which its CFI does not count;
+ * so it has the return address above the CFA, where no function of a compiler's has it. Its first instruction comes even before that is said. */
+int64_t gmr__arch_above_cfa(int64_t cfa_offset, const int64_t *return_offset, const unsigned char *code)
+{
+    enum { PUSHED = 16, SLOT = 8 };
+    uint32_t word[GMR__BINDER_BYTES / 4];
+    if (return_offset)
+        return *return_offset == SLOT ? PUSHED : 0;
+    if (cfa_offset != 0 || !code)
+        return 0;
+    memcpy(word, code, sizeof(word)); /* [bti c or nop] stp x8, x9, [sp, #-208]! */
+    return (word[0] == 0xd503245f || word[0] == 0xd503201f) && word[1] == 0xa9b327e8 ? PUSHED : 0;
+}

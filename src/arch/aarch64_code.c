@@ -12,6 +12,7 @@
 const unsigned gmr__arch_sigreturn_context = 128; /* behind the siginfo */
 const unsigned gmr__arch_ucontext_bytes =
     offsetof(ucontext_t, uc_mcontext) + offsetof(mcontext_t, regs) + 33 * sizeof(uint64_t);
+const unsigned gmr__arch_sigreturn_call = 4;
 const int gmr__arch_link = 30;
 
 bool gmr__arch_call_before(const unsigned char *before, uint64_t return_address, uint64_t *target)

@@ -37,5 +37,10 @@ bool gmr__arch_regs_from_ucontext(struct gmr__regs *regs, const void *ucontext, 
 /* An address without what is no part of it: pointer-authentication bits of a return address, the tag of a stack pointer. Identity on
  * x86-64. */
 uint64_t gmr__arch_strip(uint64_t address);
+/* Call-frame information that has the CFA at sp + cfa_offset, and the return address at CFA + *return_offset or (return_offset NULL) still in its
+ * register: how far above that CFA is the caller's stack pointer? Not 0 only in the dynamic linker's lazy binder on aarch64. code:
+ * GMR__BINDER_BYTES at the instruction that is executed next, or NULL. */
+#define GMR__BINDER_BYTES 8
+int64_t gmr__arch_above_cfa(int64_t cfa_offset, const int64_t *return_offset, const unsigned char *code);
 
 #endif

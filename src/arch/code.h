@@ -27,6 +27,8 @@ bool gmr__arch_registers_back(const unsigned char *around);
 
 /* Do these bytes make the system call rt_sigreturn? Then a ucontext_t lies at sp + gmr__arch_sigreturn_context. */
 bool gmr__arch_is_sigreturn(const unsigned char *code);
+/* Where a thread may stand in it besides, from its start: no call-frame information describes the kernel's own. 0: nowhere. */
+extern const unsigned gmr__arch_sigreturn_call;
 extern const unsigned gmr__arch_sigreturn_context;
 extern const unsigned gmr__arch_ucontext_bytes; /* that gmr__arch_regs_from_ucontext wants to see */
 /* The return address of a function that has done nothing yet stands in a register (its DWARF number), or -1: on top of the stack. */

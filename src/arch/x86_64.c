@@ -60,3 +60,11 @@ uint64_t gmr__arch_strip(uint64_t address)
 {
     return address;
 }
+
+int64_t gmr__arch_above_cfa(int64_t cfa_offset, const int64_t *return_offset, const unsigned char *code)
+{
+    (void)cfa_offset;
+    (void)return_offset;
+    (void)code;
+    return 0;
+}

@@ -15,6 +15,7 @@ enum { RSP = 4 }; /* its number in instructions */
 
 const unsigned gmr__arch_sigreturn_context = 0; /* the handler's return took the first word of the frame */
 const unsigned gmr__arch_ucontext_bytes = offsetof(ucontext_t, uc_mcontext) + sizeof(mcontext_t);
+const unsigned gmr__arch_sigreturn_call = 0;
 const int gmr__arch_link = -1;
 
 bool gmr__arch_call_before(const unsigned char *before, uint64_t return_address, uint64_t *target)

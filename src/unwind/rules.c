@@ -165,7 +165,7 @@ static bool convert(struct gmr__rules *rules, struct gmr__rule *rule, Dwarf_Fram
         /* Other registers said to be undefined are left as they are, as gdb and libgcc do: elfutils 0.188 takes what CFI doesn't
          * mention for undefined where the ABI it has built in says so, and for x86-64 that has rax where rbx should be. */
     }
-    struct gmr__reg_rule *regs = take(rules, (count + 1) * sizeof(*regs));
+    struct gmr__reg_rule *regs = take(rules, (count + 1) * sizeof(*regs)); /* above_cfa may add one */
     if (!regs)
         return false;
     memcpy(regs, found, count * sizeof(*regs));
@@ -184,6 +184,34 @@ static bool from_cfi(struct gmr__rules *rules, struct gmr__rule *rule, Dwarf_CFI
     bool done = convert(rules, rule, frame);
     free(frame);
     return done;
+}
+
+static struct gmr__reg_rule *rule_of(const struct gmr__rule *rule, unsigned reg)
+{
+    for (unsigned i = 0; i < rule->reg_count; i++)
+        if (rule->regs[i].reg == reg)
+            return (struct gmr__reg_rule *)&rule->regs[i];
+    return NULL;
+}
+
+/* See gmr__arch_above_cfa. */
+static void above_cfa(struct gmr__rules *rules, struct gmr__rule *rule, uint64_t pc, bool activation)
+{
+    unsigned char code[GMR__BINDER_BYTES];
+    struct gmr__reg_rule *back = rule_of(rule, rule->return_reg), *sp = rule_of(rule, gmr__arch_sp);
+    if (rule->cfa_expression || rule->cfa_reg != gmr__arch_sp || rule->outermost ||
+        (back && back->kind != GMR__REG_AT_CFA))
+        return;
+    int64_t offset = back ? back->offset : 0;
+    bool read = !back && activation && gmr__snapshot_read_code(rules->snapshot, pc, code, sizeof(code)) == 0;
+    int64_t above = gmr__arch_above_cfa(rule->cfa_offset, back ? &offset : NULL, read ? code : NULL);
+    if (!above)
+        return;
+    if (back && rule->cfa_offset < 0) /* what lies below the stack pointer has been loaded again */
+        *back = (struct gmr__reg_rule){.reg = back->reg, .kind = GMR__REG_COPY, .other = back->reg};
+    if (!sp)
+        sp = (struct gmr__reg_rule *)&rule->regs[rule->reg_count++];
+    *sp = (struct gmr__reg_rule){.reg = (uint8_t)gmr__arch_sp, .kind = GMR__REG_CFA, .offset = (int32_t)above};
 }
 
 /* See gmr__arch_registers_back: then what the rule says of registers "at an expression" holds no more. */
@@ -241,18 +269,24 @@ static bool in_stub(struct gmr__rules *rules, struct gmr__rule *rule, uint64_t p
     return true;
 }
 
+static bool is_sigreturn(const struct gmr__rules *rules, uint64_t pc)
+{
+    unsigned char code[GMR__SIGRETURN_BYTES];
+    const struct gmr__map *map = gmr__snapshot_map(rules->snapshot, pc);
+    return map && map->exec && gmr__snapshot_read(rules->snapshot, NULL, pc, code, sizeof(code)) == 0 &&
+           gmr__arch_is_sigreturn(code);
+}
+
 static void make(struct gmr__rules *rules, struct gmr__rule *rule, uint64_t pc, bool activation)
 {
     uint64_t lookup = activation ? pc : pc - 1;
-    unsigned char code[GMR__SIGRETURN_BYTES];
     const struct gmr__map *map = gmr__snapshot_map(rules->snapshot, lookup);
     const struct gmr__module *module = gmr__modules_find(rules->modules, lookup);
     rule->module = module ? module->path : NULL;
     /* Looked for at pc itself, which may be the first byte of its mapping: what "returns" there was made by the kernel, no call stands in
      * front of it. */
-    const struct gmr__map *exact = gmr__snapshot_map(rules->snapshot, pc);
-    if (exact && exact->exec && gmr__snapshot_read(rules->snapshot, NULL, pc, code, sizeof(code)) == 0 &&
-        gmr__arch_is_sigreturn(code)) {
+    if (is_sigreturn(rules, pc) ||
+        (activation && gmr__arch_sigreturn_call && is_sigreturn(rules, pc - gmr__arch_sigreturn_call))) {
         rule->kind = GMR__RULE_SIGRETURN;
         rule->signal = true;
         return;
@@ -270,6 +304,7 @@ static void make(struct gmr__rules *rules, struct gmr__rule *rule, uint64_t pc, 
             !gmr__module_changed(module)) {
             if (activation)
                 mend(rules, rule, pc);
+            above_cfa(rules, rule, pc, activation);
             return;
         }
         /* The first instruction of a function, no call in front of it: put there by hand, to be returned to. So green

@@ -345,6 +345,22 @@ static bool apply(const struct gmr__self_cfi *cfi, const struct rule *rule, cons
     }
 }
 
+/* See gmr__arch_above_cfa. What lies below the stack pointer has been loaded again. */
+static uint64_t above_cfa(const struct gmr__self_cfi *cfi, struct row *row, unsigned return_column, uint64_t lookup)
+{
+    struct rule *back = &row->reg[return_column];
+    unsigned char code[GMR__BINDER_BYTES];
+    if (row->cfa_expression || row->cfa_reg != gmr__arch_sp || (back->kind != AT_CFA && back->kind != SAME))
+        return 0;
+    bool kept = back->kind == SAME;
+    uint64_t above =
+        (uint64_t)gmr__arch_above_cfa(row->cfa_offset, kept ? NULL : &back->value,
+                                      kept && gmr__peek(cfi->peek, lookup, code, sizeof(code)) ? code : NULL);
+    if (above && row->cfa_offset < 0)
+        back->kind = SAME;
+    return above;
+}
+
 enum gmr__self_step gmr__self_cfi_step(const struct gmr__self_cfi *cfi, struct gmr__regs *regs, uint64_t lookup,
                                        bool *signal_frame)
 {
@@ -372,8 +388,9 @@ enum gmr__self_step gmr__self_cfi_step(const struct gmr__self_cfi *cfi, struct g
     } else {
         return GMR__SELF_NO_RULE;
     }
+    cfa = gmr__arch_strip(cfa); /* of a frame pointer that was a tagged stack pointer */
     struct gmr__regs next = *regs;
-    next.value[gmr__arch_sp] = cfa;
+    next.value[gmr__arch_sp] = cfa + above_cfa(cfi, &m.row, e.return_column, lookup);
     for (unsigned reg = 0; reg < GMR__MAX_REGS; reg++) {
         const struct rule *rule = &m.row.reg[reg];
         if (rule->kind == SAME && reg != e.return_column)

@@ -17,6 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "arch/code.h"
 #include "arch/trace.h"
 #include "snapshot/arena.h"
 #include "symbol/symbol.h"
@@ -178,6 +179,13 @@ static void compare_blind(struct stepper *s, const struct gmr__stack *known, int
     }
 }
 
+/* The kernel's own code has no call-frame information on aarch64. */
+static bool undescribed(const struct stepper *s, uint64_t pc)
+{
+    const struct gmr__module *module = gmr__modules_find(s->modules, pc);
+    return gmr__arch_link >= 0 && module && strcmp(module->path, "[vdso]") == 0;
+}
+
 static bool step_through(struct stepper *s, int *steps)
 {
     uint64_t outermost = 0;
@@ -197,7 +205,7 @@ static bool step_through(struct stepper *s, int *steps)
             compare_blind(s, stack, *steps);
         bool guessed = false;
         for (uint32_t i = 0; i < stack->frame_count; i++)
-            guessed = guessed || stack->frames[i].guessed;
+            guessed = guessed || (stack->frames[i].guessed && (i == 0 || !undescribed(s, stack->frames[i - 1].pc)));
         if ((!stack->whole || cfa != outermost || guessed) && bad++ < 5)
             complain(s, stack, *steps);
         int signal = WIFSTOPPED(status) && *steps ? WSTOPSIG(status) : 0;
