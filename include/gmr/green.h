@@ -49,7 +49,7 @@ extern "C" {
 #define GMR_LAYOUT_MANGLED 0x01u     /* fp, sp and pc as glibc's setjmp mangles them (aarch64: sp and pc) */
 #define GMR_LAYOUT_PC_ON_STACK 0x02u /* pc = *(sp), then sp += 8, after sp was found as the offsets say */
 #define GMR_LAYOUT_PC_IN_FIRST \
-    0x04u /* where pc lies within the switch routine, it is in x1 at off_alternate_pc (aarch64's swapcontext) */
+    0x04u /* where pc lies within the switch routine (or is x30), it is in x1 at off_alternate_pc (aarch64's swapcontext) */
 #define GMR_LAYOUT_NULL_RUNS 0x08u /* a slot of NULL: it runs, or is just being switched to */
 #define GMR_LAYOUT_MIGRATES 0x10u  /* may go on another OS thread (M:N): all must be stopped at once */
 #define GMR_LAYOUT_BOUND 0x20u /* only the OS thread that added it runs it (1:N): that one alone is stopped for it */

@@ -152,6 +152,22 @@ static void put_detail(struct emitter *e, const struct gmr__detail *detail, stru
         gmr__reader_language(e->green, e->reader, detail, t);
 }
 
+/* swapcontext that saves its own exit as pc saves that in the link register, too; without either pc is the caller's already. */
+static void leave_first(struct emitter *e, const struct gmr__shape *shape, const unsigned char *block,
+                        struct gmr__regs *regs)
+{
+    const struct gmr_layout *l = &shape->layout;
+    uint64_t *pc = &regs->value[gmr__arch_pc], alternate;
+    if (l->off_alternate_pc == GMR_NO_OFFSET)
+        return;
+    bool inside = l->switch_low ? *pc >= (uint64_t)(uintptr_t)l->switch_low && *pc < (uint64_t)(uintptr_t)l->switch_high
+                                : *pc == regs->value[gmr__arch_return];
+    memcpy(&alternate, block + (l->off_alternate_pc - shape->low), sizeof(alternate));
+    alternate = gmr__arch_strip(alternate);
+    if (inside && is_return(e, alternate))
+        *pc = alternate;
+}
+
 /* A suspended one's registers, checked. A sentence if they can't be had. */
 static const char *decode(struct emitter *e, const struct gmr__shape *shape, const struct gmr__record *record,
                           const struct gmr__copied *copied, struct gmr__green_thread *t)
@@ -187,9 +203,8 @@ static const char *decode(struct emitter *e, const struct gmr__shape *shape, con
             t->regs.valid |= (uint64_t)1 << gmr__arch_pc;
         }
     }
-    if (l->flags & GMR_LAYOUT_PC_IN_FIRST && l->switch_low && *pc >= (uint64_t)(uintptr_t)l->switch_low &&
-        *pc < (uint64_t)(uintptr_t)l->switch_high)
-        memcpy(pc, block + (l->off_alternate_pc - shape->low), 8);
+    if (l->flags & GMR_LAYOUT_PC_IN_FIRST && t->regs.valid >> gmr__arch_pc & 1)
+        leave_first(e, shape, block, &t->regs);
     if (!(t->regs.valid >> gmr__arch_pc & 1) || !is_code(e, *pc))
         return "its saved program counter is not in code";
     if (!copied->stack_got)
