@@ -219,9 +219,7 @@ def nobody_reads_standard_error(t):
     puppet = Sick(t, "register Mine plain", stderr=write)
     os.close(write)
     puppet.t.cleanup(os.close, read)
-    puppet.options(report_timeout_ms=2000, min_interval_ms=1)
-    check(puppet("setup") == 0)
-    puppet.keep_file()
+    puppet.setup(report_timeout_ms=5000, min_interval_ms=1)
     before = look(puppet.pid)
     puppet.signal()
     for _ in range(20):  # the daemon answers all the while
