@@ -118,7 +118,7 @@ def what_did_not_fit_into_the_stop_is_marked(t):
     lines, marked, last = with_budget(t, 1, "target_many", 5000, 5, 10, "spin")
     said = re.search(r"(\d+) green threads were copied while they could run", last)
     check(len(lines) == 5000 and said and len(marked) == int(said[1]), len(lines), len(marked), last)
-    check(4000 < len(marked) < 5000 and "used up" in last, len(marked), last)
+    check(4000 < len(marked) and "used up" in last, len(marked), last)
 
     def all_in_time():
         # Not each time: on a busy machine the thread that switches may get no processor to stop on, which has a limit of its own.
