@@ -16,7 +16,7 @@ _gmr()
         --sections)
             local before=""
             [[ $current == *,* ]] && before=${current%,*},
-            mapfile -t COMPREPLY < <(compgen -P "$before" -W "package threads green_threads stacks processes configuration own limits environment
+            mapfile -t COMPREPLY < <(compgen -P "$before" -W "package findings threads green_threads stacks processes configuration own limits environment
                 open_files modules resources cgroup host" -- "${current##*,}")
             compopt -o nospace
             return

@@ -11,7 +11,7 @@ complete -c gmr -n "__gmr_using report trigger doctor" -a "(__fish_complete_pids
 complete -c gmr -n "__gmr_using report core show symbolize" -s f -l format -x -a "text json xml" -d 'View'
 complete -c gmr -n "__gmr_using report core show symbolize scrub" -s o -l output -r -F -d 'File to write'
 complete -c gmr -n "__gmr_using report" -l sections -x -d 'Only these sections' \
-    -a "package threads green_threads stacks processes configuration own limits environment open_files modules resources cgroup host"
+    -a "package findings threads green_threads stacks processes configuration own limits environment open_files modules resources cgroup host"
 complete -c gmr -n "__gmr_using report" -l all-at-once -d 'Stop all threads together'
 complete -c gmr -n "__gmr_using report" -l green -x -d 'Only these green threads'
 complete -c gmr -n "__gmr_using report" -l max-stack-bytes -x -d 'Bytes of one stack'

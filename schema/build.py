@@ -85,6 +85,9 @@ TYPES = {
 MEMBERS = {
     "package": record("", product=nullable(STRING), vendor=nullable(STRING), version=nullable(STRING), executable=STRING,
                       executable_deleted=BOOL, build_id=BUILD_ID, libgmr=nullable(STRING)),
+    # only where there is one
+    "findings": many(record("kind text", kind=one_of("stopped", "traced", "open_files", "cgroup_memory", "oom_kills", "executable_deleted", "threads",
+                                                     "green_stacks"), text=STRING)),
     "threads": many(record("id", id=UINT, name=STRING, language_name=STRING, state=STRING, syscall=STRING, wait_channel=STRING,
                            # another thread, known to hold the mutex or to be the one whose end is waited for
                            waits_for=record("kind thread", kind=one_of("mutex", "thread"), address=HEX, thread=UINT, timed=BOOL, deadlock=BOOL),

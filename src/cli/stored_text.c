@@ -104,8 +104,24 @@ static bool threads_text(struct gmr_writer *w, const json_t *body, const json_t 
     return done;
 }
 
+static void findings_text(struct gmr_writer *w, const json_t *body)
+{
+    json_t *finding;
+    size_t i;
+    json_array_foreach(body, i, finding)
+    {
+        const char *text = gmr__stored_string(finding, "text");
+        gmr__raw_text(w, text ? text : "?");
+        gmr__raw_format(w, "\n");
+    }
+}
+
 bool gmr__stored_text(struct gmr_writer *w, const char *name, const json_t *body, const json_t *root)
 {
+    if (strcmp(name, "findings") == 0 && json_is_array(body)) {
+        findings_text(w, body);
+        return true;
+    }
     if (strcmp(name, "threads") == 0 && json_is_array(body))
         return threads_text(w, body, root);
     if (strcmp(name, "green_threads") == 0 && json_is_array(body))

@@ -23,6 +23,7 @@ static const struct {
     {"crash", "Crash", 0},
     {"memory_map", "Memory Map", 0},
     {"package", "Package", 0},
+    {"findings", "Findings", 0},
     {"threads", "Threads", 0},
     {"green_threads", "Green Threads", 0},
     {"stacks", "Stacks", GMR__SECTION_STRUCTURED},

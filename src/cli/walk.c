@@ -15,6 +15,7 @@
 #include "green/attach.h"
 #include "report/order.h"
 #include "section/analysis.h"
+#include "section/findings.h"
 #include "symbol/cache.h"
 #include "sys/pin.h"
 #include "sys/sys.h"
@@ -116,7 +117,8 @@ static struct gmr__snapshot *capture(struct gmr__walk *walk)
     };
     /* Also for the threads: those of an interpreter have frames of its language. */
     struct gmr__green_attach *green = NULL;
-    if (gmr__walk_wants(options, "green_threads") || gmr__walk_wants(options, "threads"))
+    if (gmr__walk_wants(options, "green_threads") || gmr__walk_wants(options, "threads") ||
+        gmr__walk_wants(options, "findings"))
         green = gmr__green_attach(&capture, NULL);
     int status = gmr__capture_ptrace(options->pid, &capture, &snapshot);
     walk->green = gmr__green_take(green, snapshot);
@@ -132,7 +134,8 @@ static struct gmr__snapshot *capture(struct gmr__walk *walk)
 static bool wants_capture(const struct gmr__walk_options *options)
 {
     for (const struct gmr__order_entry *entry = gmr__report_order; entry->name; entry++)
-        if (entry->half == GMR__HALF_INSPECTOR && gmr__walk_wants(options, entry->name))
+        if ((entry->half == GMR__HALF_INSPECTOR || entry->half == GMR__HALF_FINDINGS) &&
+            gmr__walk_wants(options, entry->name))
             return true;
     return false;
 }
@@ -286,6 +289,23 @@ static int inspector_section(struct gmr__walk *walk, struct gmr_writer *w, const
     return end_section(w, &status, partial);
 }
 
+static int findings_section(struct gmr__walk *walk, struct gmr_writer *w, bool *partial)
+{
+    static const struct gmr__section_head head = {.name = "findings", .title = "Findings", .shape = GMR__SHAPE_LIST};
+    struct gmr__target target = {.pid = walk->options.pid, .proc = "/proc", .deadline_ns = walk->options.deadline_ns};
+    struct gmr__section_status status = {.status = GMR__OK};
+    struct gmr__findings findings = {.count = 0};
+    gmr__findings_process(&findings, &target, walk->snapshot && gmr__findings_stopped(walk->snapshot));
+    if (analyse(walk))
+        gmr__findings_threads(&findings, walk->analysis);
+    gmr__findings_green(&findings, walk->green);
+    if (!findings.count)
+        return 0;
+    gmr__section_begin(w, &head);
+    gmr__section_findings(w, &findings);
+    return end_section(w, &status, partial);
+}
+
 int gmr__walk_sections(struct gmr__walk *walk, struct gmr_writer *w, gmr__walk_target_half target_half, void *userdata,
                        bool *partial)
 {
@@ -297,6 +317,8 @@ int gmr__walk_sections(struct gmr__walk *walk, struct gmr_writer *w, gmr__walk_t
             status = target_half(userdata, w, entry->name, partial);
         else if (entry->half == GMR__HALF_PROC)
             status = gmr__walk_proc_section(&walk->options, w, entry->proc, partial);
+        else if (entry->half == GMR__HALF_FINDINGS)
+            status = findings_section(walk, w, partial);
         else
             status = inspector_section(walk, w, entry->name, partial);
     }

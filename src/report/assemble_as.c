@@ -331,7 +331,7 @@ static void fill_the_rest(struct making *m)
             gmr__fill_slot(m->writer, entry->name, m->wish);
         else if (entry->half == GMR__HALF_PROC)
             run_here(m, entry->proc);
-        else
+        else if (entry->half == GMR__HALF_INSPECTOR)
             absent(m, entry);
     }
 }

@@ -11,6 +11,7 @@
 
 const struct gmr__order_entry gmr__report_order[] = {
     {"package", GMR__HALF_TARGET, NULL},
+    {"findings", GMR__HALF_FINDINGS, NULL},
     {"threads", GMR__HALF_INSPECTOR, NULL},
     {"green_threads", GMR__HALF_INSPECTOR, NULL},
     {"stacks", GMR__HALF_INSPECTOR, NULL},

@@ -11,6 +11,7 @@ enum gmr__half {
     GMR__HALF_PROC = 1,  /* from /proc: whichever half runs */
     GMR__HALF_INSPECTOR, /* needs the snapshot */
     GMR__HALF_TARGET,    /* needs the program */
+    GMR__HALF_FINDINGS,  /* the inspector's, and only where it finds something */
 };
 
 struct gmr__order_entry {
@@ -19,7 +20,7 @@ struct gmr__order_entry {
     const struct gmr__proc_section *proc; /* for GMR__HALF_PROC */
 };
 
-/* package, threads, green_threads, stacks, processes, configuration, own, limits, environment, open_files, modules, resources,
+/* package, findings, threads, green_threads, stacks, processes, configuration, own, limits, environment, open_files, modules, resources,
  * cgroup, host; ends with a NULL name. */
 extern const struct gmr__order_entry gmr__report_order[];
 

@@ -161,24 +161,31 @@ static bool number_in(const struct place *place, size_t bytes, const char *name,
     return true;
 }
 
+/* The directory's first `bytes` name a level: those of the one above it, up to the mount. */
+static bool level_above(const struct place *place, size_t *bytes)
+{
+    if (*bytes <= place->mount_bytes)
+        return false;
+    while (*bytes > place->mount_bytes && place->directory[--*bytes] != '/') {
+    }
+    return true;
+}
+
 /* The least of this level and all above it up to the mount. */
 static bool tightest(const struct place *place, const char *name, uint64_t *least)
 {
     size_t bytes = gmr__strlen(place->directory);
     bool any = false;
     *least = UNLIMITED;
-    for (;;) {
+    do {
         uint64_t value;
         if (number_in(place, bytes, name, &value)) {
             any = true;
             if (value < *least)
                 *least = value;
         }
-        if (bytes <= place->mount_bytes)
-            return any;
-        while (bytes > place->mount_bytes && place->directory[--bytes] != '/') {
-        }
-    }
+    } while (level_above(place, &bytes));
+    return any;
 }
 
 static void put_number(struct gmr_writer *w, const char *key, uint64_t value, bool size)
@@ -211,22 +218,28 @@ static void put_limit(struct gmr_writer *w, const char *key, const struct place 
 }
 
 /* "key value" lines, such as memory.events and cpu.stat. */
-static void put_from_lines(struct gmr_writer *w, const char *key, const struct place *place, const char *file,
-                           const char *name)
+static bool number_in_lines(const struct place *place, size_t bytes, const char *file, const char *name,
+                            uint64_t *value)
 {
     char text[4096];
     size_t n = gmr__strlen(name);
-    if (!read_in(place, gmr__strlen(place->directory), file, text, sizeof(text)))
-        return;
+    if (!read_in(place, bytes, file, text, sizeof(text)))
+        return false;
     for (const char *at = text; *at; at++) {
-        uint64_t value;
         if ((at == text || at[-1] == '\n') && gmr__starts_with(at, name) && at[n] == ' ') {
             at += n + 1;
-            if (gmr__parse_uint(&at, &value))
-                gmr_put_uint(w, key, value);
-            return;
+            return gmr__parse_uint(&at, value);
         }
     }
+    return false;
+}
+
+static void put_from_lines(struct gmr_writer *w, const char *key, const struct place *place, const char *file,
+                           const char *name)
+{
+    uint64_t value;
+    if (number_in_lines(place, gmr__strlen(place->directory), file, name, &value))
+        gmr_put_uint(w, key, value);
 }
 
 /* CPUs' worth of time: quota / period. */
@@ -353,6 +366,40 @@ static void run(struct gmr_writer *w, const struct gmr__target *target, struct g
     else if (unseen)
         gmr__section_note(status, GMR__PARTIAL,
                           "the control group's directory can't be seen from here: its limits are not known", NULL);
+}
+
+/* ------------------------------------------------------------------------------------------------ how near its limit */
+
+static void look_at_memory(const struct place *place, bool second, struct gmr__cgroup_memory *memory)
+{
+    const char *current = second ? "memory.current" : "memory.usage_in_bytes";
+    const char *most = second ? "memory.max" : "memory.limit_in_bytes";
+    size_t bytes = gmr__strlen(place->directory);
+    number_in_lines(place, bytes, second ? "memory.events" : "memory.oom_control", "oom_kill", &memory->oom_kills);
+    do {
+        uint64_t used, max, idle = 0;
+        if (!number_in(place, bytes, most, &max) || max == UNLIMITED || !max ||
+            !number_in(place, bytes, current, &used))
+            continue;
+        number_in_lines(place, bytes, "memory.stat", second ? "inactive_file" : "total_inactive_file", &idle);
+        used -= idle < used ? idle : used;
+        if (!memory->max || (double)used / (double)max > (double)memory->used / (double)memory->max) {
+            memory->used = used;
+            memory->max = max;
+        }
+    } while (level_above(place, &bytes));
+}
+
+void gmr__cgroup_memory(const struct gmr__target *target, struct gmr__cgroup_memory *memory)
+{
+    struct gmr__section_status status = {.status = GMR__OK};
+    struct place place = {.status = &status};
+    *memory = (struct gmr__cgroup_memory){0};
+    bool first = find_path(target, "memory", place.path, sizeof(place.path), &status);
+    if (!first && !find_path(target, NULL, place.path, sizeof(place.path), &status))
+        return;
+    if (!outside(place.path) && find_mount(target, first ? "memory" : NULL, &place))
+        look_at_memory(&place, !first, memory);
 }
 
 const struct gmr__proc_section gmr__section_cgroup = {

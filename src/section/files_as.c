@@ -330,6 +330,26 @@ static void run(struct gmr_writer *w, const struct gmr__target *target, struct g
         gmr__unmap_memory(files.sockets, bytes);
 }
 
+int gmr__open_files(const struct gmr__target *target, uint64_t *count, uint64_t *limit)
+{
+    struct gmr__dir dir;
+    struct gmr__section_status status = {.status = GMR__OK};
+    *count = 0;
+    int fd, error = gmr__proc_fds_open(&dir, target->proc, target->pid);
+    if (error)
+        return error;
+    while (gmr__dir_next(&dir, &fd)) {
+        if (++*count % 1024 == 0 && gmr__target_late(target)) {
+            gmr__dir_close(&dir);
+            return -ETIME;
+        }
+    }
+    error = dir.error;
+    gmr__dir_close(&dir);
+    *limit = soft_limit(target, &status);
+    return error;
+}
+
 const struct gmr__proc_section gmr__section_files = {
     .head = {.name = "open_files", .title = "Open Files", .shape = GMR__SHAPE_MAP, .flags = GMR__SECTION_SORTED},
     .run = run,

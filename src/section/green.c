@@ -29,7 +29,7 @@ bool gmr__green_stack_use(const struct gmr__green_thread *thread, uint64_t *used
     return true;
 }
 
-static bool is_tight(const struct gmr__green_thread *thread)
+bool gmr__green_tight(const struct gmr__green_thread *thread)
 {
     uint64_t used, size;
     if (!gmr__green_stack_use(thread, &used, &size))
@@ -118,7 +118,7 @@ static bool fill(struct gmr__green_list *list)
             list->filtered++;
             continue;
         }
-        bool tight = is_tight(&t);
+        bool tight = gmr__green_tight(&t);
         list->per_state[t.state & 15]++;
         list->idle += t.idle;
         list->tight += tight;

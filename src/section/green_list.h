@@ -36,6 +36,8 @@ struct gmr__green_list {
 
 /* Bytes in use and in all; false if not known. */
 bool gmr__green_stack_use(const struct gmr__green_thread *thread, uint64_t *used, uint64_t *size);
+/* Is it close to its stack's end? */
+bool gmr__green_tight(const struct gmr__green_thread *thread);
 /* Since when it is in its state, in ns before the copy was made; 0: not known. */
 uint64_t gmr__green_age(const struct gmr__green_list *list, const struct gmr__green_thread *thread);
 const char *gmr__green_function(const struct gmr__green_list *list, uint64_t pc, bool entry);

@@ -41,6 +41,16 @@ extern const struct gmr__proc_section gmr__section_resources;   /* "resources"  
 extern const struct gmr__proc_section gmr__section_cgroup;      /* "cgroup"     "Control Group" */
 extern const struct gmr__proc_section gmr__section_host;        /* "host"       "Host" */
 
+/* Descriptors in use, and the soft limit (0: not known, or none). 0, -errno, or -ETIME past the deadline. */
+int gmr__open_files(const struct gmr__target *target, uint64_t *count, uint64_t *limit);
+
+/* Of the control group, or the group above it that is nearest to its limit; file pages that are not in use left out. max 0: no limit is known. */
+struct gmr__cgroup_memory {
+    uint64_t used, max;
+    uint64_t oom_kills; /* of its own */
+};
+void gmr__cgroup_memory(const struct gmr__target *target, struct gmr__cgroup_memory *memory);
+
 /* Package: product, vendor, version (NULL: null), executable, its build id, libgmr's version (NULL: not in the process). */
 struct gmr__package {
     const char *vendor, *product, *version, *libgmr;

@@ -268,6 +268,9 @@ def ages_waits_ranges_spares_and_stacks_that_are_nearly_full(t):
         check(shown(filter_text)[0] == expected, filter_text, shown(filter_text))
     text = shown("top=9")[1]
     check("!! the stack of #13 is close to its end" in text, text)
+    whole = t.gmr("report", process.pid).stdout
+    finding = "1 green thread is close to the end of its stack: #13 has "
+    check(finding in whole and whole.index(finding) < whole.index(" Threads "), whole[:2000])
     check("3 idle ones (spares of a pool) are not shown" in text and "spare-" not in text and "spare-0" in shown("idle")[1], text)
 
 

@@ -2,6 +2,7 @@
  * tests/sections/section_dump.c - one section of gmr's own on standard output, for tests that compare it with something.
  *
  *     section_dump NAME PID text|json|xml [PROC]
+ *     section_dump cgroup_memory PID text [PROC]       used, max and oom_kills, as the inspector's findings take them
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,11 +32,22 @@ static void dump(const struct gmr__proc_section *section, const struct gmr__targ
     free(place);
 }
 
+static int dump_memory(const struct gmr__target *target)
+{
+    struct gmr__cgroup_memory memory;
+    gmr__cgroup_memory(target, &memory);
+    printf("%llu %llu %llu\n", (unsigned long long)memory.used, (unsigned long long)memory.max,
+           (unsigned long long)memory.oom_kills);
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     if (argc < 4)
         return 2;
     struct gmr__target target = {.pid = atoi(argv[2]), .proc = argc > 4 ? argv[4] : "/proc"};
+    if (!strcmp(argv[1], "cgroup_memory"))
+        return dump_memory(&target);
     int view = !strcmp(argv[3], "json") ? GMR_VIEW_JSON : !strcmp(argv[3], "xml") ? GMR_VIEW_XML : GMR_VIEW_TEXT;
     for (size_t i = 0; i < sizeof(sections) / sizeof(*sections); i++) {
         if (!strcmp(sections[i]->head.name, argv[1])) {

@@ -368,6 +368,22 @@ def control_groups_of_version_1_and_of_containers_are_read(t):
 
 
 @suite.test
+def the_group_nearest_to_its_memory_limit_is_found(t):
+    files = {"cg/a/memory.max": "1000000\n", "cg/a/memory.current": "950000\n", "cg/a/memory.stat": "anon 1\ninactive_file 50000\nactive_file 7\n",
+             "cg/a/b/memory.max": "max\n", "cg/a/b/memory.current": "900000\n",
+             "cg/a/b/c/memory.max": "5000000\n", "cg/a/b/c/memory.current": "800000\n", "cg/a/b/c/memory.events": "low 0\noom 3\noom_kill 2\n"}
+    cgroup_tree(t.tmp, files, "0::/a/b/c\n", f"30 20 0:1 / {t.tmp}/cg rw,nosuid shared:4 - cgroup2 cgroup2 rw\n")
+    check(raw("cgroup_memory", 5, "text", t.tmp) == "900000 1000000 2\n", raw("cgroup_memory", 5, "text", t.tmp))
+    files = {"m/x/memory.limit_in_bytes": "1000\n", "m/x/memory.usage_in_bytes": "990\n", "m/x/memory.stat": "inactive_file 7\ntotal_inactive_file 40\n",
+             "m/x/memory.oom_control": "oom_kill_disable 0\nunder_oom 0\noom_kill 1\n", "m/memory.limit_in_bytes": "9223372036854771712\n",
+             "m/memory.usage_in_bytes": "5000\n"}
+    cgroup_tree(t.tmp, files, "4:memory:/x\n0::/\n", f"30 20 0:1 / {t.tmp}/m rw - cgroup cgroup rw,memory\n")
+    check(raw("cgroup_memory", 5, "text", t.tmp) == "950 1000 1\n", raw("cgroup_memory", 5, "text", t.tmp))
+    cgroup_tree(t.tmp, {}, "4:memory:/y\n0::/\n", f"30 20 0:1 / {t.tmp}/m rw - cgroup cgroup rw,memory\n")
+    check(raw("cgroup_memory", 5, "text", t.tmp) == "0 0 0\n", "no limit is known")
+
+
+@suite.test
 def one_s_own_control_group_is_found(_t):
     if not pathlib.Path("/proc/self/cgroup").exists():
         raise Skip("no control groups")
