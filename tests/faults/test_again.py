@@ -87,8 +87,10 @@ def each_step(t, *command, judge, count, one=True):
         seen.append(about or asked)
         judge(where, about, *outcome)
         check(later.alive(), where, "the later one has ended")
-        status = pathlib.Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
-        check("TracerPid:\t0\n" in status and "State:\tS" in status, where, status)
+        # It may have answered a moment ago, and run still.
+        status = pathlib.Path(f"/proc/{pid}/status")
+        t.wait(lambda file=status: {"TracerPid:\t0", "State:\tS (sleeping)"} <= set(file.read_text(encoding="utf-8").splitlines()),
+               f"the later one to sleep untraced, {where}", alive=later)
         later.stop(9)
     # one: it is about one process, which is pinned when it is first looked at.
     check(not one or seen and seen == sorted(seen, reverse=True) and not seen[-1], "the later one, after another had been meant:", seen)
