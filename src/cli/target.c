@@ -60,20 +60,27 @@ static const char *why(int status)
                                 : strerror(-status);
 }
 
+static bool is_stopped(struct gmr__target_half *half)
+{
+    struct gmr__process process;
+    if (gmr__process_read(half->options->pid, &process) != 0 || (process.state != 'T' && process.state != 't'))
+        return false;
+    snprintf(half->reason, sizeof(half->reason), "the process is stopped (state %c), so that its libgmr can't answer",
+             process.state);
+    half->next_step = "let it go on (kill -CONT PID), then ask again";
+    return true;
+}
+
 static void say_hello(struct gmr__target_half *half)
 {
     pid_t pid = half->options->pid;
-    struct gmr__process process;
     half->next_step = "start it by `gmr run -- COMMAND`, or link it with libgmr";
     int fd = gmr__client_connect(pid, earlier(half->options->deadline_ns, gmr__now_ns() + HELLO_NS));
     if (fd == -ENOENT && !maps_libgmr(pid)) {
         snprintf(half->reason, sizeof(half->reason), "this process does not carry libgmr, which alone could tell");
         return;
     }
-    if (gmr__process_read(pid, &process) == 0 && (process.state == 'T' || process.state == 't')) {
-        snprintf(half->reason, sizeof(half->reason),
-                 "the process is stopped (state %c), so that its libgmr can't answer", process.state);
-        half->next_step = "let it go on (kill -CONT PID), then ask again";
+    if (is_stopped(half)) {
         if (fd >= 0)
             close(fd);
         return;
@@ -82,6 +89,9 @@ static void say_hello(struct gmr__target_half *half)
     int status =
         fd < 0 ? fd : gmr__hello_ask(fd, earlier(half->options->deadline_ns, gmr__now_ns() + HELLO_NS), &half->hello);
     half->carries = status == 0;
+    /* Let go, a stopped process runs for a moment before it is stopped again. */
+    if (status == -ETIMEDOUT && is_stopped(half))
+        return;
     half->fails = status < 0 && fd != -ENOENT;
     if (fd == -ENOENT)
         snprintf(half->reason, sizeof(half->reason), "the process carries libgmr, but has no control socket");
