@@ -32,6 +32,30 @@ static int64_t field(uint32_t word, unsigned low, unsigned bits, int64_t unit)
     return ((int64_t)((uint64_t)word << (64 - low - bits)) >> (64 - bits)) * unit;
 }
 
+static bool on_stack(const struct gmr__term *place)
+{
+    return place->known && !place->memory && place->base == SP;
+}
+
+/* A prologue makes its room first and stores into it afterwards: the place lies above the stack pointer by then. */
+static void store(struct gmr__way *s, unsigned reg, struct gmr__term place)
+{
+    if (reg == SP || !on_stack(&place) || !s->reg[reg].known || !gmr__term_unchanged(&s->reg[reg], (uint8_t)reg))
+        return;
+    s->stored |= UINT32_C(1) << reg;
+    s->stored_at[reg] = place.offset;
+}
+
+static void take_back(struct gmr__way *s, unsigned reg, struct gmr__term place)
+{
+    if (reg == SP)
+        return;
+    if (s->stored >> reg & 1 && on_stack(&place) && place.offset == s->stored_at[reg])
+        s->reg[reg] = (struct gmr__term){.base = (uint8_t)reg, .known = true};
+    else
+        s->reg[reg] = gmr__term_word(place, (uint8_t)reg);
+}
+
 /* Loads and stores of one or two general registers, 64 bits wide, that reckon from a register; other forms change no base. */
 static bool transfer(struct gmr__way *s, uint32_t word)
 {
@@ -62,10 +86,9 @@ static bool transfer(struct gmr__way *s, uint32_t word)
         offset = 0;
     }
     struct gmr__term place = gmr__term_plus(s->reg[base], offset);
-    if (load && first != SP)
-        s->reg[first] = gmr__term_word(place, (uint8_t)first);
-    if (load && pair && second != SP)
-        s->reg[second] = gmr__term_word(gmr__term_plus(place, 8), (uint8_t)second);
+    (load ? take_back : store)(s, first, place);
+    if (pair)
+        (load ? take_back : store)(s, second, gmr__term_plus(place, 8));
     if (mode == 1)
         s->reg[base] = gmr__term_plus(s->reg[base], after);
     return true;

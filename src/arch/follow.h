@@ -16,6 +16,8 @@ struct gmr__way {
     uint64_t pc;
     bool lazy; /* x86-64: a word was pushed for the resolver */
     struct gmr__term reg[GMR__FOLLOW_REGS];
+    uint32_t stored; /* aarch64: registers that were stored as they were at the beginning, at sp + stored_at of then */
+    int32_t stored_at[GMR__FOLLOW_REGS];
 };
 
 struct gmr__follow;
