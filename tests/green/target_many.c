@@ -116,6 +116,7 @@ static void *schedule(void *unused)
     }
     __atomic_fetch_add(&switched, my_switched, __ATOMIC_RELAXED);
     __atomic_fetch_add(&turns, my_turns, __ATOMIC_RELAXED);
+    free(fibers);
     return unused;
 }
 
